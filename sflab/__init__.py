@@ -1,0 +1,98 @@
+"""sflab: a lab for AWS Step Functions workflows.
+
+import sflab as sf
+machine = sf.StateMachine.load("data/machines/order-saga.asl.json")
+run = sf.Local(functions={"Charge": lambda event, context: {"paid": True}}).start_execution(machine, {"id": 42})
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from sflab.asl.model import Definition, Diagnostic, StatesError
+    from sflab.backends.aws import AWS
+    from sflab.backends.execution import Execution, History
+    from sflab.backends.functions import mock
+    from sflab.backends.local import Local
+    from sflab.backends.statemachine import StateMachine
+    from sflab.costs.compare import compare
+    from sflab.costs.estimate import bill
+    from sflab.costs.latency import constant, empirical, lognormal, measured
+    from sflab.errors import (
+        BackendError,
+        DefinitionError,
+        ExecutionFailed,
+        ReplayError,
+        SflabError,
+        TaskNotFoundError,
+    )
+
+__version__ = "0.1.0"
+
+#: Public name -> module. Each is imported when it is first used (PEP 562): `import sflab` stays a matter of
+#: milliseconds.
+_HOME = {
+    # definitions
+    "StateMachine": "backends.statemachine",
+    "Definition": "asl.model",
+    "Diagnostic": "asl.model",
+    # running
+    "Local": "backends.local",
+    "AWS": "backends.aws",
+    "Execution": "backends.execution",
+    "History": "backends.execution",
+    "mock": "backends.functions",
+    "StatesError": "asl.model",
+    # numbers
+    "bill": "costs.estimate",
+    "compare": "costs.compare",
+    "constant": "costs.latency",
+    "empirical": "costs.latency",
+    "lognormal": "costs.latency",
+    "measured": "costs.latency",
+    # errors
+    "BackendError": "errors",
+    "DefinitionError": "errors",
+    "ExecutionFailed": "errors",
+    "ReplayError": "errors",
+    "SflabError": "errors",
+    "TaskNotFoundError": "errors",
+}
+
+__all__ = [
+    "AWS",
+    "BackendError",
+    "Definition",
+    "DefinitionError",
+    "Diagnostic",
+    "Execution",
+    "ExecutionFailed",
+    "History",
+    "Local",
+    "ReplayError",
+    "SflabError",
+    "StateMachine",
+    "StatesError",
+    "TaskNotFoundError",
+    "bill",
+    "compare",
+    "constant",
+    "empirical",
+    "lognormal",
+    "measured",
+    "mock",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'sflab' has no attribute {name!r}")
+    value = getattr(import_module(f"sflab.{_HOME[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

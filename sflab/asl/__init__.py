@@ -1,0 +1,1 @@
+"""The Amazon States Language: pure functions of JSON."""

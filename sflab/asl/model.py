@@ -1,0 +1,143 @@
+"""What a definition is: its JSON, where each part of it stands in its file, and what was found wrong with it."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+JSON = Any  # None | bool | int | float | str | list[JSON] | dict[str, JSON]: never changed in place
+
+#: JSON text as AWS writes it: no spaces, nothing but control characters and quotes escaped.
+compact = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
+
+STATE_TYPES = ("Task", "Wait", "Pass", "Succeed", "Fail", "Choice", "Parallel", "Map")
+
+#: ``${Name}`` as DefinitionSubstitutions, Fn::Sub and Terraform write it. A JSONata group-by (``${ a: b }``) is
+#: not one.
+TOKEN = re.compile(r"\$\{([^{}\s\"':,]+(?::{1,2}[^{}\s\"':,]+)*)\}")
+
+
+class StatesError(Exception):
+    """An error of the States Language inside an execution: what Retry and Catch match, and what ends an execution.
+
+    ``error`` is its name, ``cause`` its text; either may be None. ``runtime`` marks the ones AWS words as "An error
+    occurred while executing the state …": the machine, which knows the state and its event, writes that beginning.
+    ``location`` is the field a failed evaluation is reported at (``Output/total``), None where AWS records no such
+    event.
+    """
+
+    def __init__(
+        self, error: str | None, cause: str | None = None, *, runtime: bool = False, location: str | None = None
+    ) -> None:
+        super().__init__(error, cause)
+        self.error, self.cause, self.runtime, self.location = error, cause, runtime, location
+
+
+def runtime_error(cause: str) -> StatesError:
+    """``States.Runtime`` with *cause* after AWS's "An error occurred while executing the state …" (ERRORS §8.1)."""
+    return StatesError("States.Runtime", cause, runtime=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnostic:
+    """One thing found in a definition, as ValidateStateMachineDefinition reports it.
+
+    ``severity`` is ``ERROR`` (AWS refuses the definition) or ``WARNING``; ``location`` a JSON pointer
+    (``/States/Charge/Next``); ``line`` and ``column`` count from 1 and are None where the text is not known.
+    """
+
+    severity: str
+    code: str
+    message: str
+    location: str = ""
+    line: int | None = None
+    column: int | None = None
+    source: str = ""
+
+    def __str__(self) -> str:
+        where = ":".join(str(part) for part in (self.source, self.line, self.column) if part)
+        return f"{where + ': ' if where else ''}{self.severity} {self.location or '/'}: {self.message} [{self.code}]"
+
+
+class Place(NamedTuple):
+    """One state and where it stands: ``scope`` is the pointer of the object that holds its StartAt and States."""
+
+    pointer: str
+    name: str
+    state: dict[str, JSON]
+    parent: str
+    scope: str
+
+
+@dataclass(frozen=True)
+class Definition:
+    """An ASL definition: the JSON with its substitutions made, and the text it was read from."""
+
+    raw: dict[str, JSON]
+    text: str = ""
+    source: str = "<definition>"
+    unresolved: tuple[str, ...] = ()
+    index: Callable[[str], Mapping[str, tuple[int, int]]] | None = field(default=None, compare=False, repr=False)
+
+    @cached_property
+    def _positions(self) -> Mapping[str, tuple[int, int]]:
+        return self.index(self.text) if self.index else {}
+
+    def position(self, pointer: str) -> tuple[int, int] | None:
+        """Line and column (from 1) of what *pointer* names, or of the nearest thing around it; None without a text."""
+        while pointer and pointer not in self._positions:
+            pointer = pointer.rpartition("/")[0]
+        return self._positions.get(pointer)
+
+    def places(self) -> Iterator[Place]:
+        """Every state, outer before inner, in the order written."""
+        return walk(self.raw)
+
+    def diagnostic(self, severity: str, code: str, message: str, location: str) -> Diagnostic:
+        """Return a diagnostic of this definition, with the line and column of *location*."""
+        line, column = self.position(location) or (None, None)
+        source = "" if self.source.startswith("<") else self.source
+        return Diagnostic(severity, code, message, location, line, column, source)
+
+
+def step(name: str | int) -> str:
+    """One step of a JSON pointer (RFC 6901 §3)."""
+    return "/" + str(name).replace("~", "~0").replace("/", "~1")
+
+
+def unstep(pointer: str) -> list[str]:
+    """Return the steps of a JSON pointer."""
+    return [part.replace("~1", "/").replace("~0", "~") for part in pointer.split("/")[1:]]
+
+
+def scopes(state: dict[str, JSON], pointer: str) -> Iterator[tuple[str, dict[str, JSON]]]:
+    """Return the (pointer, object) pairs inside a Map or Parallel state that hold a StartAt and States."""
+    for name in ("ItemProcessor", "Iterator"):
+        if isinstance(state.get(name), dict):
+            yield f"{pointer}/{name}", state[name]
+    branches = state.get("Branches")
+    for i, branch in enumerate(branches if isinstance(branches, list) else ()):
+        if isinstance(branch, dict):
+            yield f"{pointer}/Branches/{i}", branch
+
+
+def walk(raw: dict[str, JSON], scope: str = "", parent: str = "") -> Iterator[Place]:
+    """Every state of a definition, outer before inner, in the order written; whatever is not a state is passed over."""
+    todo = [(raw, scope, parent)]
+    while todo:
+        owner, scope, parent = todo.pop()
+        inner: list[tuple[dict[str, JSON], str, str]] = []
+        states = owner.get("States")
+        for name, state in states.items() if isinstance(states, dict) else ():
+            if not isinstance(state, dict):
+                continue
+            pointer = f"{scope}/States{step(name)}"
+            yield Place(pointer, str(name), state, parent, scope)
+            inner += [(child, where, pointer) for where, child in scopes(state, pointer)]
+        todo += reversed(inner)

@@ -1,0 +1,269 @@
+"""Reading a definition: JSON or YAML, from a file, a text or a dict, with ``${Token}`` substitutions and positions."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sflab.asl.model import JSON, TOKEN, Definition, Diagnostic, step
+from sflab.errors import DefinitionError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+MAX_DEPTH = 200  # deeper than any real definition (6 is the deepest known), far from Python's recursion limit
+
+_LEXEME = re.compile(r'"(?:[^"\\]|\\.)*"|\$\{[^{}\s"]+\}|[{}\[\]:,]|[^\s{}\[\]:,"]+', re.DOTALL)
+_BARE = re.compile(r'("(?:[^"\\]|\\.)*")|\$\{([^{}\s"]+)\}', re.DOTALL)
+
+
+def load(
+    source: str | os.PathLike[str] | Mapping[str, JSON], *, substitutions: Mapping[str, JSON] | None = None
+) -> Definition:
+    """Read a definition from a path, a JSON or YAML text, or a mapping.
+
+    A string that holds a newline or begins with ``{`` is a text, any other a path. *substitutions* replaces
+    ``${Name}`` as AWS SAM's DefinitionSubstitutions does; what stays unresolved is listed in ``Definition.unresolved``.
+
+    Raises DefinitionError: no such file, not JSON or YAML (with line and column), not an object.
+    """
+    if not isinstance(source, (str, os.PathLike)):
+        return _finish(_plain(source), "", "<definition>", substitutions or {}, None)
+    text, name = _read(source)
+    return loads(text, name, substitutions=substitutions)
+
+
+def loads(text: str, name: str = "<definition>", *, substitutions: Mapping[str, JSON] | None = None) -> Definition:
+    """Read a definition from JSON or YAML text; *name* stands in messages."""
+    given = substitutions or {}
+    is_json = text.lstrip()[:1] in ("{", "[", '"') and not name.endswith((".yaml", ".yml"))
+    raw = _json(text, name, given) if is_json or name.endswith(".json") else _yaml(text, name)
+    return _finish(raw, text, name, given, json_positions if is_json else yaml_positions)
+
+
+def _read(source: str | os.PathLike[str]) -> tuple[str, str]:
+    if isinstance(source, str) and ("\n" in source or source.lstrip().startswith("{")):
+        return source, "<definition>"
+    path = Path(source)
+    try:
+        return path.read_text("utf-8-sig"), str(source)
+    except FileNotFoundError:
+        near = sorted(p.name for p in path.parent.glob("*.asl.*")) if path.parent.is_dir() else []
+        hint = f"; {path.parent}/ holds {', '.join(near[:5])}" if near else ""
+        msg = f"{source}: no such file{hint}. Give the path of a JSON or YAML definition, a dict, or the text itself."
+        raise DefinitionError(msg) from None
+    except (OSError, UnicodeDecodeError, ValueError) as e:
+        msg = f"{str(source)[:200]}: cannot be read as UTF-8 text ({e})"
+        raise DefinitionError(msg) from None
+
+
+def _fail(name: str, message: str, line: int | None, column: int | None) -> DefinitionError:
+    source = "" if name.startswith("<") else name
+    problem = Diagnostic("ERROR", "INVALID_JSON_DESCRIPTION", message, "", line, column, source)
+    where = f"line {line}, column {column}" if line else "the text"
+    return DefinitionError(f"{name}: {where}: {message}", [problem])
+
+
+def _constant(word: str) -> JSON:
+    msg = f"{word} is not JSON; write a number, or a string"
+    raise ValueError(msg)
+
+
+def _json(text: str, name: str, given: Mapping[str, JSON]) -> JSON:
+    try:
+        return json.loads(text, parse_constant=_constant)
+    except json.JSONDecodeError as e:
+        # A token in the place of a number (`"Seconds": ${Delay}`) is text until it is substituted.
+        bare = _BARE.sub(lambda m: m[1] or _bare(m[0], m[2], given), text)
+        if bare != text:
+            try:
+                return json.loads(bare, parse_constant=_constant)
+            except ValueError:
+                pass
+        raise _fail(name, _advice(text, e), e.lineno, e.colno) from None
+    except ValueError as e:
+        raise _fail(name, str(e), None, None) from None
+    except RecursionError:
+        raise _fail(name, f"nested deeper than {MAX_DEPTH} levels", None, None) from None
+
+
+def _bare(token: str, key: str, given: Mapping[str, JSON]) -> str:
+    if key not in given:
+        return json.dumps(token)
+    value = given[key]
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def _advice(text: str, e: json.JSONDecodeError) -> str:
+    """Return what to do about the commonest slips, in words."""
+    before = text[: e.pos].rstrip()
+    if e.msg.startswith("Expecting property name") and before.endswith(","):
+        return "a comma stands before the closing brace; take it out"
+    if e.msg.startswith("Expecting value") and before.endswith(","):
+        return "a value is missing after the comma; add it or take the comma out"
+    if e.msg.startswith("Expecting ',' delimiter"):
+        return "a comma is missing here, or a bracket is not closed"
+    if e.msg.startswith("Expecting property name") and text[e.pos : e.pos + 1] == "'":
+        return "JSON takes double quotes, not single ones"
+    if text[e.pos : e.pos + 2] in ("//", "/*"):
+        return "JSON has no comments; use the Comment field"
+    return e.msg[:1].lower() + e.msg[1:]
+
+
+def _yaml(text: str, name: str) -> JSON:
+    import yaml
+
+    try:
+        return yaml.load(text, Loader=_yaml_loader())  # noqa: S506 - a SafeLoader, less its dates
+    except yaml.MarkedYAMLError as e:
+        mark = e.problem_mark or e.context_mark
+        line, column = (mark.line + 1, mark.column + 1) if mark else (None, None)
+        raise _fail(name, " ".join(filter(None, (e.context, e.problem))), line, column) from None
+    except yaml.YAMLError as e:
+        raise _fail(name, str(e), None, None) from None
+    except (RecursionError, ValueError) as e:
+        raise _fail(name, f"cannot be read as YAML ({e})", None, None) from None
+
+
+def _yaml_loader() -> type:
+    """PyYAML's safe loader with JSON's scalars: a timestamp stays text, ``yes`` and ``no`` stay words."""
+    import yaml
+
+    class Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
+        yaml_implicit_resolvers = {  # noqa: RUF012 - a class attribute PyYAML looks up
+            first: [(tag, rx) for tag, rx in rules if tag != "tag:yaml.org,2002:timestamp" and first not in "yYnNoO"]
+            for first, rules in yaml.SafeLoader.yaml_implicit_resolvers.items()
+        }
+
+    # CloudFormation's short forms (!Sub, !GetAtt …) are text to us: keep the name they were given.
+    Loader.add_multi_constructor("!", _short_form)
+    return Loader
+
+
+def _short_form(loader: JSON, suffix: str, node: JSON) -> JSON:
+    if not hasattr(node, "value") or not isinstance(node.value, str):
+        return {f"Fn::{suffix}": "…"}
+    value = loader.construct_scalar(node)
+    return value if suffix == "Sub" else f"${{{value}}}"
+
+
+def _plain(value: Mapping[str, JSON]) -> JSON:
+    """A mapping as JSON data of our own, so that nobody can change it under us."""
+    try:
+        return json.loads(json.dumps(value, allow_nan=False))
+    except (TypeError, ValueError, RecursionError) as e:
+        msg = f"the definition is not JSON data: {e}"
+        raise DefinitionError(msg) from None
+
+
+def _finish(
+    raw: JSON,
+    text: str,
+    name: str,
+    given: Mapping[str, JSON],
+    index: Callable[[str], Mapping[str, tuple[int, int]]] | None,
+) -> Definition:
+    if not isinstance(raw, dict):
+        problem = Diagnostic("ERROR", "SCHEMA_VALIDATION_FAILED", "Definition must be a valid JSON object")
+        raise DefinitionError(f"{name}: Definition must be a valid JSON object; this is {_kind(raw)}", [problem])
+    left: dict[str, None] = {}
+    raw = _substitute(raw, given, left, 0, name)
+    return Definition(raw, text, name, tuple(left), index)
+
+
+def _kind(value: JSON) -> str:
+    kinds = {str: "a string", list: "an array", bool: "a boolean", type(None): "nothing"}
+    return kinds.get(type(value), "a number")
+
+
+def _substitute(value: JSON, given: Mapping[str, JSON], left: dict[str, None], depth: int, name: str) -> JSON:
+    if depth > MAX_DEPTH:
+        raise _fail(name, f"nested deeper than {MAX_DEPTH} levels", None, None)
+    if isinstance(value, str):
+        return _fill(value, given, left) if "${" in value else value
+    if isinstance(value, list):
+        return [_substitute(v, given, left, depth + 1, name) for v in value]
+    if isinstance(value, dict):
+        return {_fill(str(k), given, left): _substitute(v, given, left, depth + 1, name) for k, v in value.items()}
+    return value
+
+
+def _fill(text: str, given: Mapping[str, JSON], left: dict[str, None]) -> str:
+    def one(m: re.Match[str]) -> str:
+        if m[1] in given:
+            value = given[m[1]]
+            return value if isinstance(value, str) else json.dumps(value)
+        left[m[0]] = None
+        return m[0]
+
+    return TOKEN.sub(one, text)
+
+
+def json_positions(text: str) -> dict[str, tuple[int, int]]:
+    """Where each value of a JSON text begins: pointer to (line, column), both from 1; a member, at its name."""
+    where: dict[str, tuple[int, int]] = {}
+    stack: list[list[JSON]] = []  # [pointer, next index or None for an object, pending member pointer]
+    pointer, line, start, seen = "", 1, 0, 0
+    for m in _LEXEME.finditer(text):
+        line, start, seen = line + text.count("\n", seen, m.start()), _line_start(text, seen, m, start), m.start()
+        at, token = (line, m.start() - start + 1), m[0]
+        if token in "]}":
+            if stack:
+                pointer = stack.pop()[0]
+            continue
+        if token in ",:":
+            continue
+        if stack and stack[-1][1] is None and stack[-1][2] is None:  # a member's name
+            stack[-1][2] = member = str(stack[-1][0]) + step(_unquote(token))
+            where[member] = at
+            continue
+        if stack:
+            pointer = _value_pointer(stack[-1], where, at)
+        else:
+            where[""] = at
+        if token in "{[":
+            stack.append([pointer, None if token == "{" else 0, None])
+    return where
+
+
+def _line_start(text: str, seen: int, m: re.Match[str], start: int) -> int:
+    newline = text.rfind("\n", seen, m.start())
+    return newline + 1 if newline >= 0 else start
+
+
+def _value_pointer(top: list[JSON], where: dict[str, tuple[int, int]], at: tuple[int, int]) -> str:
+    if top[1] is None:
+        member, top[2] = str(top[2]), None
+        return member
+    pointer, top[1] = f"{top[0]}/{top[1]}", top[1] + 1
+    where[pointer] = at
+    return pointer
+
+
+def _unquote(token: str) -> str:
+    try:
+        return str(json.loads(token))
+    except ValueError:
+        return token
+
+
+def yaml_positions(text: str) -> dict[str, tuple[int, int]]:
+    """Return the same for a YAML text."""
+    import yaml
+
+    where: dict[str, tuple[int, int]] = {}
+    todo = [("", yaml.compose(text, Loader=yaml.SafeLoader), None)]
+    while todo:
+        pointer, node, mark = todo.pop()
+        if node is None or pointer in where:
+            continue
+        mark = mark or node.start_mark
+        where[pointer] = (mark.line + 1, mark.column + 1)
+        if isinstance(node, yaml.MappingNode):
+            todo += [(pointer + step(str(k.value)), v, k.start_mark) for k, v in node.value]
+        elif isinstance(node, yaml.SequenceNode):
+            todo += [(f"{pointer}/{i}", v, None) for i, v in enumerate(node.value)]
+    return where

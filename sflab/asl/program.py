@@ -1,0 +1,424 @@
+"""A definition made ready to run: every state with its expressions compiled, linked to the states after it.
+
+`compile_program` turns a definition (which validates) into a `Program`; the machine in `sflab.engine` walks it.
+What a state does with data is closures made by `dataflow` and `choice`; control flow stays data, so that a frame
+can be saved: a State pickles as *its definition and its pointer*, and is compiled again where it is loaded.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from sflab.asl import choice, dataflow
+from sflab.asl.model import JSON, StatesError, compact, runtime_error, scopes, step
+from sflab.asl.paths import PathNotFoundError, Scope, compile_path
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    Closure = Callable[[JSON, Scope], JSON]
+    Finish = Callable[[JSON, JSON, Scope], JSON]  # (raw input, result, scope) -> output
+
+INSTANT = ("Pass", "Choice", "Succeed", "Fail")
+MAX_WAIT = 2**31 - 1  # seconds; recorded: 24,855 days are taken, 24,856 are "too long"
+INLINE_CONCURRENCY = 40  # what an inline Map runs at once (developer guide, "Map state processing modes")
+
+_INTEGRATION = re.compile(r"arn:[^:]*:states:[^:]*:[^:]*:((?:aws-sdk:)?[^:]+):([^.:]+)(\.[\w:]+)?$")
+
+
+@dataclass(frozen=True, slots=True)
+class Resource:
+    """What a Task calls. ``kind`` is ``lambda`` (by ARN), ``task`` (a service integration) or ``activity``."""
+
+    text: str
+    kind: str
+    type: str  # "lambda", "dynamodb", "aws-sdk:s3" …
+    action: str  # "invoke", "putItem", "startExecution.sync:2" …
+    pattern: str  # "", "sync", "waitForTaskToken"
+
+    @property
+    def function(self) -> str:
+        """Return the name of the Lambda function an ARN names, or the text itself."""
+        parts = self.text.split(":")
+        return parts[6] if len(parts) > 6 and parts[2] == "lambda" else self.text
+
+
+def resource(text: str) -> Resource:
+    """Read a Task's Resource. What is no service integration is a Lambda function, unless it names an activity."""
+    if m := _INTEGRATION.match(text):
+        kind, action, suffix = m[1], m[2], m[3] or ""
+        if kind != "activity":
+            pattern = suffix[1:].partition(":")[0]
+            return Resource(text, "task", kind, action + suffix, pattern)
+    if ":activity:" in text or (not text.startswith("arn:") and "activity" in text.lower()):
+        return Resource(text, "activity", "activity", text, "")
+    return Resource(text, "lambda", "lambda", text, "")
+
+
+@dataclass(frozen=True, slots=True)
+class Retrier:
+    """One retrier; the defaults are the States Language's."""
+
+    errors: tuple[str, ...]
+    interval: float
+    attempts: int
+    rate: float
+    longest: float
+    jitter: bool
+
+    def delay(self, attempt: int, chance: Any) -> float:
+        """Seconds before retry number *attempt* (from 0); with jitter, drawn between 0 and that."""
+        try:
+            seconds = min(self.interval * self.rate**attempt, self.longest)
+        except OverflowError:
+            seconds = self.longest
+        return chance.uniform(0, seconds) if self.jitter else seconds
+
+
+@dataclass(frozen=True, slots=True)
+class Catcher:
+    """One catcher: where to go, and what the next state is given."""
+
+    errors: tuple[str, ...]
+    next: str
+    place: Callable[[JSON, JSON], JSON] | None
+    assign: Closure | None
+
+
+class State:
+    """One state, compiled. Fields that its type does not have are None."""
+
+    __slots__ = (
+        "assign",
+        "catchers",
+        "credentials",
+        "effective",
+        "entered",
+        "exited",
+        "finish",
+        "growth",
+        "heartbeat",
+        "kind",
+        "map",
+        "name",
+        "next",
+        "pointer",
+        "program",
+        "programs",
+        "raw",
+        "resource",
+        "retriers",
+        "run",
+        "timeout",
+        "wait",
+    )  # fmt: skip
+
+    def __init__(self, program: Program, name: str, raw: dict[str, JSON], pointer: str) -> None:
+        self.program, self.name, self.raw, self.pointer = program, name, raw, pointer
+        self.kind: str = raw["Type"]
+        self.entered, self.exited = f"{self.kind}StateEntered", f"{self.kind}StateExited"
+        self.next: str | None = raw.get("Next")
+        self.effective: Closure | None = dataflow.effective_input(raw)
+        self.finish: Finish | None = _finish(raw)
+        self.assign: Closure | None = dataflow.template(raw["Assign"]) if raw.get("Assign") else None
+        self.retriers = tuple(_retrier(r) for r in raw.get("Retry", ()))
+        self.catchers = tuple(_catcher(c) for c in raw.get("Catch", ()))
+        self.run: Callable[[JSON, Scope], tuple[JSON, str | None, dict[str, JSON] | None]] | None = None
+        self.growth: int | None = None  # bytes this state can add to its input; None: measure its output
+        self.resource: Resource | None = None
+        self.timeout: Closure | None = None
+        self.heartbeat: Closure | None = None
+        self.wait: Closure | None = None
+        self.credentials: Closure | None = None
+        self.map: MapFields | None = None
+        self.programs: tuple[Program, ...] = ()
+        _COMPILERS[self.kind](self)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _state_at, (self.program.root, self.pointer)
+
+    def __repr__(self) -> str:
+        return f"<{self.kind} {self.name}>"
+
+
+class Program:
+    """The states of one scope: the whole definition, a branch, or an item processor."""
+
+    __slots__ = ("at", "pointer", "raw", "root", "start", "states")
+
+    def __init__(self, raw: dict[str, JSON], pointer: str, root: Program | None) -> None:
+        self.raw, self.pointer, self.root = raw, pointer, root or self
+        self.at: dict[str, State] = {} if root is None else root.at  # every state of the tree, by pointer
+        self.start: str = raw["StartAt"]
+        self.states: dict[str, State] = {}
+        for name, state in raw["States"].items():
+            where = f"{pointer}/States{step(name)}"
+            self.states[name] = self.at[where] = State(self, name, state, where)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (compile_program, (self.raw,)) if self.root is self else (_program_at, (self.root, self.pointer))
+
+
+def compile_program(raw: dict[str, JSON]) -> Program:
+    """Compile a definition that validates."""
+    return Program(raw, "", None)
+
+
+def _state_at(root: Program, pointer: str) -> State:
+    return root.at[pointer]
+
+
+def _program_at(root: Program, pointer: str) -> Program:
+    return next(p for state in root.at.values() for p in state.programs if p.pointer == pointer)
+
+
+# ── instant states: run(value, scope) -> (output, next, assigned) ────────────────────────────────────────────────────
+
+
+def _finish(raw: dict[str, JSON]) -> Finish | None:
+    """ResultSelector, ResultPath, OutputPath in one; None where the result is the output."""
+    select = dataflow.result_selector(raw)
+    place = dataflow.placer(raw["ResultPath"]) if "ResultPath" in raw else None
+    output = dataflow.path_field(raw["OutputPath"]) if "OutputPath" in raw else None
+    if not (select or place or output):
+        return None
+
+    def finish(value: JSON, result: JSON, scope: Scope) -> JSON:
+        if select:
+            result = select(result, scope)
+        if place:
+            result = place(value, result)
+        return output(result, scope) if output else result
+
+    return finish
+
+
+def _pass(state: State) -> None:
+    raw, effective, finish, assign, after = state.raw, state.effective, state.finish, state.assign, state.next
+    fixed, result = "Result" in raw, raw.get("Result")
+
+    def run(value: JSON, scope: Scope) -> tuple[JSON, str | None, dict[str, JSON] | None]:
+        made = result if fixed else effective(value, scope) if effective else value
+        assigned = assign(made, scope) if assign else None
+        return (finish(value, made, scope) if finish else made), after, assigned
+
+    state.run = run
+    if not effective and not assign and "OutputPath" not in raw and (fixed or "ResultPath" not in raw):
+        state.growth = dataflow.size(result) + len(raw.get("ResultPath") or "") * 4 + 8 if fixed else 0
+        if fixed and not finish:
+            state.growth = None if state.growth > dataflow.MAX_BYTES else state.growth
+
+
+def _choice(state: State) -> None:
+    raw, assign, default = state.raw, state.assign, state.raw.get("Default")
+    effective, output = state.effective, state.finish
+    rules = [
+        (choice.compile_rule(r), r["Next"], dataflow.template(r["Assign"]) if "Assign" in r else None)
+        for r in raw["Choices"]
+    ]
+
+    def run(value: JSON, scope: Scope) -> tuple[JSON, str | None, dict[str, JSON] | None]:
+        seen = effective(value, scope) if effective else value
+        for test, after, set_ in rules:
+            if test(seen, scope):
+                return (output(value, seen, scope) if output else seen), after, set_(seen, scope) if set_ else None
+        if default is None:
+            cause = f"No choice rule matched and no Default is given in state '{state.name}'"
+            raise StatesError("States.NoChoiceMatched", cause)
+        return (output(value, seen, scope) if output else seen), default, assign(seen, scope) if assign else None
+
+    state.run = run
+    state.growth = 0 if not effective and not output and not any(r[2] for r in rules) else None
+
+
+def _succeed(state: State) -> None:
+    effective, output = state.effective, state.finish
+
+    def run(value: JSON, scope: Scope) -> tuple[JSON, str | None, dict[str, JSON] | None]:
+        seen = effective(value, scope) if effective else value
+        return (output(value, seen, scope) if output else seen), None, None
+
+    state.run = run
+    state.growth = 0 if not effective and not output else None
+
+
+def _fail(state: State) -> None:
+    raw = state.raw
+    parts = [
+        dataflow.expression(raw[f"{name}Path"], f"{name}Path") if f"{name}Path" in raw else _constant(raw.get(name))
+        for name in ("Error", "Cause")
+    ]
+
+    def run(value: JSON, scope: Scope) -> tuple[JSON, str | None, dict[str, JSON] | None]:
+        error, cause = (part(value, scope) for part in parts)
+        raise StatesError(error if isinstance(error, str | None) else compact(error), cause)
+
+    state.run = run
+
+
+def _constant(value: JSON) -> Closure:
+    return lambda _value, _scope: value
+
+
+# ── states that wait for something ───────────────────────────────────────────────────────────────────────────────────
+
+
+def _wait(state: State) -> None:
+    raw = state.raw
+    if "Seconds" in raw:
+        state.wait = _constant(("seconds", raw["Seconds"]))
+    elif "Timestamp" in raw:
+        state.wait = _constant(("until", choice.timestamp(raw["Timestamp"])))
+    elif "SecondsPath" in raw:
+        state.wait = _seconds_path(raw["SecondsPath"])
+    else:
+        state.wait = _timestamp_path(raw["TimestampPath"])
+
+
+def _seconds_path(text: str) -> Closure:
+    path = compile_path(text)
+
+    def seconds(value: JSON, scope: Scope) -> JSON:
+        try:
+            found = path.read(value, scope)
+        except PathNotFoundError:
+            raise runtime_error(f"The SecondsPath parameter does not reference an input value: {text}") from None
+        if not isinstance(found, int) or isinstance(found, bool):
+            cause = f"The SecondsPath parameter cannot be parsed as a long value: {text} == {_bare(found)}"
+            raise runtime_error(cause)
+        if found < 0:
+            raise runtime_error(f"The SecondsPath parameter references a negative value: {text} == {found}")
+        return "seconds", found
+
+    return seconds
+
+
+def _timestamp_path(text: str) -> Closure:
+    path = compile_path(text)
+
+    def until(value: JSON, scope: Scope) -> JSON:
+        try:
+            found = path.read(value, scope)
+        except PathNotFoundError:
+            raise runtime_error(f"The TimestampPath parameter does not reference an input value: {text}") from None
+        moment = choice.timestamp(found)
+        if moment is None:
+            what = "does not reference a valid ISO-8601 extended offset date-time format string"
+            raise runtime_error(f"The TimestampPath parameter {what}: {text} == {_bare(found)}")
+        return "until", moment
+
+    return until
+
+
+def _bare(value: JSON) -> str:
+    return value if isinstance(value, str) else compact(value)
+
+
+def _task(state: State) -> None:
+    state.resource = resource(state.raw["Resource"])
+    state.timeout = _limit(state.raw, "TimeoutSeconds")
+    state.heartbeat = _limit(state.raw, "HeartbeatSeconds")
+    credentials = state.raw.get("Credentials")
+    state.credentials = dataflow.template(credentials) if credentials else None
+
+
+def _limit(raw: dict[str, JSON], name: str) -> Closure | None:
+    """Return a time limit in seconds, from ``name`` or ``namePath``; a path that leads nowhere fails the state."""
+    if f"{name}Path" in raw:
+        return dataflow.path_field(raw[f"{name}Path"])
+    return _constant(raw[name]) if name in raw else None
+
+
+def _parallel(state: State) -> None:
+    state.programs = tuple(
+        Program(branch, where, state.program.root) for where, branch in scopes(state.raw, state.pointer)
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class MapFields:
+    """A Map state: ``items`` gives its array, ``select`` an iteration's input, ``limit`` how many run at once."""
+
+    items: Closure | None
+    select: Closure | None
+    limit: Closure
+    distributed: bool
+
+
+def _map(state: State) -> None:
+    raw = state.raw
+    _parallel(state)
+    processor = raw.get("ItemProcessor") or raw.get("Iterator") or {}
+    path = dataflow.path_field(raw["ItemsPath"]) if "ItemsPath" in raw else None
+    select = raw.get("ItemSelector", raw.get("Parameters"))
+    state.effective = dataflow.path_field(raw["InputPath"]) if "InputPath" in raw else None
+    state.map = MapFields(
+        items=path,
+        select=dataflow.template(select) if select is not None else None,
+        limit=_concurrency(raw),
+        distributed=processor.get("ProcessorConfig", {}).get("Mode") == "DISTRIBUTED",
+    )
+
+
+def _concurrency(raw: dict[str, JSON]) -> Closure:
+    if "MaxConcurrencyPath" not in raw:
+        return _constant(raw.get("MaxConcurrency") or 0)
+    text = raw["MaxConcurrencyPath"]
+    path = dataflow.path_field(text)
+
+    def limit(value: JSON, scope: Scope) -> JSON:
+        found = path(value, scope) if path else value
+        if not isinstance(found, int) or isinstance(found, bool):
+            shown = f'"{_bare(found)}"'
+            raise runtime_error(
+                f"The MaxConcurrencyPath field refers to value {shown} which is not a valid integer: {text}"
+            )
+        return found
+
+    return limit
+
+
+_COMPILERS: dict[str, Callable[[State], None]] = {
+    "Pass": _pass,
+    "Choice": _choice,
+    "Succeed": _succeed,
+    "Fail": _fail,
+    "Wait": _wait,
+    "Task": _task,
+    "Parallel": _parallel,
+    "Map": _map,
+}
+
+
+def _retrier(raw: dict[str, JSON]) -> Retrier:
+    return Retrier(
+        errors=tuple(raw["ErrorEquals"]),
+        interval=raw.get("IntervalSeconds", 1),
+        attempts=raw.get("MaxAttempts", 3),
+        rate=raw.get("BackoffRate", 2.0),
+        longest=raw.get("MaxDelaySeconds", math.inf),
+        jitter=raw.get("JitterStrategy") == "FULL",
+    )
+
+
+def _catcher(raw: dict[str, JSON]) -> Catcher:
+    return Catcher(
+        errors=tuple(raw["ErrorEquals"]),
+        next=raw["Next"],
+        place=dataflow.placer(raw["ResultPath"]) if "ResultPath" in raw else None,
+        assign=dataflow.template(raw["Assign"]) if raw.get("Assign") else None,
+    )
+
+
+def matches(errors: tuple[str, ...], error: str | None) -> bool:
+    """Whether a retrier's or catcher's ErrorEquals takes *error*.
+
+    States.ALL takes everything but States.Runtime, States.TaskFailed everything but States.Timeout; States.Runtime
+    can not be caught even by name, States.DataLimitExceeded can (both recorded, conformance §6.2).
+    """
+    if error == "States.Runtime":
+        return False
+    return any(e in ("States.ALL", error) or (e == "States.TaskFailed" and error != "States.Timeout") for e in errors)

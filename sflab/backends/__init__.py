@@ -1,0 +1,1 @@
+"""The shell: every clock, thread and socket."""

@@ -1,0 +1,268 @@
+"""An execution, wherever it runs, and its history: what a notebook looks at.
+
+Everything here is read from *(definition, history)*, so it is the same for a run in this process, on AWS, and for
+a history somebody saved. `Execution` is what both backends return; they only tell it where events and the outcome
+come from.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, overload
+
+from sflab.engine.history import Event, Visit, normalise, visits
+from sflab.errors import DefinitionError, ExecutionFailed
+
+if TYPE_CHECKING:
+    import os
+
+    import pandas as pd
+
+    from sflab.asl.model import JSON, Definition
+    from sflab.backends.statemachine import StateMachine
+    from sflab.costs.estimate import Bill
+
+
+class Outcome(NamedTuple):
+    """How an execution stands: ``output`` is JSON text, given when it succeeded."""
+
+    status: str
+    output: str | None = None
+    error: str | None = None
+    cause: str | None = None
+
+
+class History(Sequence[Event]):
+    """The events of an execution, oldest first, in the shape boto3's ``get_execution_history`` gives them.
+
+    ``.df`` is a table with a row per event; ``save`` writes AWS's own JSON, ``load`` reads it, whoever wrote it.
+    """
+
+    def __init__(self, events: Iterable[Event], definition: Definition | None = None) -> None:
+        self.events: list[Event] = list(events)
+        self.definition = definition
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str], *, definition: Definition | None = None) -> History:
+        """Read a history saved by `save`, or by ``aws stepfunctions get-execution-history > FILE``.
+
+        Raises DefinitionError when the file is missing or holds no history.
+        """
+        try:
+            raw = json.loads(Path(path).read_text("utf-8"))
+        except FileNotFoundError:
+            raise DefinitionError(f"{path}: no such file") from None
+        except (OSError, ValueError) as e:
+            raise DefinitionError(f"{path}: this is not an execution history ({e})") from None
+        return cls(normalise(raw), definition)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the history as the AWS CLI prints it: ``{"events": [...]}``, timestamps in ISO 8601."""
+        text = json.dumps(
+            {"events": self.events}, indent=1, ensure_ascii=False, default=lambda moment: moment.isoformat()
+        )
+        Path(path).write_text(text + "\n", "utf-8")
+
+    @overload
+    def __getitem__(self, index: int) -> Event: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Event]: ...
+    def __getitem__(self, index: int | slice) -> Event | list[Event]:
+        return self.events[index]
+
+    def __len__(self) -> int:
+        return len(self.events)
+
+    @property
+    def df(self) -> pd.DataFrame:
+        """A row per event; columns and dtypes are those of `sflab.views.tables.events_frame`."""
+        from sflab.views.tables import events_frame
+
+        return events_frame(self.events)
+
+    @property
+    def visits(self) -> Visits:
+        """A row per passage through a state."""
+        return Visits(visits(self.events, self.definition))
+
+    def __repr__(self) -> str:
+        if not self.events:
+            return "History(no events)"
+        return f"History({len(self)} events, {self.events[0]['type']} … {self.events[-1]['type']})"
+
+    def _repr_html_(self) -> str:
+        return self.df.to_html(max_rows=60, notebook=True)
+
+
+class Visits(Sequence[Visit]):
+    """The state visits of an execution, in order of entering; ``.df`` is a table with a row for each."""
+
+    def __init__(self, items: Iterable[Visit]) -> None:
+        self.items = tuple(items)
+
+    @overload
+    def __getitem__(self, index: int) -> Visit: ...
+    @overload
+    def __getitem__(self, index: slice) -> tuple[Visit, ...]: ...
+    def __getitem__(self, index: int | slice) -> Visit | tuple[Visit, ...]:
+        return self.items[index]
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __iter__(self) -> Iterator[Visit]:
+        return iter(self.items)
+
+    @property
+    def df(self) -> pd.DataFrame:
+        """A row per visit; columns and dtypes are those of `sflab.views.tables.visits_frame`."""
+        from sflab.views.tables import visits_frame
+
+        return visits_frame(self.items)
+
+    def __repr__(self) -> str:
+        return f"Visits({len(self)}: {', '.join(v.state for v in self.items[:6])}{', …' if len(self) > 6 else ''})"
+
+    def _repr_html_(self) -> str:
+        return self.df.to_html(max_rows=60, notebook=True)
+
+
+class Execution:
+    """One execution of a state machine. A failed one is data; only `result` raises.
+
+    Backends derive from it and say where its events and its outcome come from (`_events`, `_outcome`, `stop`).
+    """
+
+    def __init__(self, machine: StateMachine, *, arn: str, input: str) -> None:
+        self.machine, self.arn = machine, arn
+        self.input_text = input
+
+    # -- what a backend says
+
+    def _events(self, start: int = 0) -> list[Event]:
+        """The events after the first *start*, as far as they have happened."""
+        raise NotImplementedError
+
+    def _outcome(self) -> Outcome:
+        """How the execution stands now."""
+        raise NotImplementedError
+
+    def stop(self, error: str | None = None, cause: str | None = None) -> None:
+        """Abort the execution, as StopExecution does; nothing happens to one that has ended."""
+        raise NotImplementedError
+
+    # -- what people read
+
+    @property
+    def name(self) -> str:
+        """The execution's name: the last part of its ARN."""
+        return self.arn.split(":")[7] if self.arn.count(":") >= 7 else self.arn
+
+    @property
+    def status(self) -> str:
+        """RUNNING, SUCCEEDED, FAILED, TIMED_OUT or ABORTED."""
+        return self._outcome().status
+
+    @property
+    def input(self) -> JSON:
+        """What the execution was started with."""
+        return json.loads(self.input_text)
+
+    @property
+    def output(self) -> JSON:
+        """What it gave, once it has succeeded; None before, and if it did not."""
+        text = self._outcome().output
+        return None if text is None else json.loads(text)
+
+    @property
+    def error(self) -> str | None:
+        """The name of the error that ended it, None if none did."""
+        return self._outcome().error
+
+    @property
+    def cause(self) -> str | None:
+        """The text that came with the error."""
+        return self._outcome().cause
+
+    @property
+    def history(self) -> History:
+        """Its events so far."""
+        return History(self._events(), self.machine.definition)
+
+    @property
+    def visits(self) -> Visits:
+        """Its passages through states so far."""
+        return self.history.visits
+
+    @property
+    def seconds(self) -> float:
+        """How long it has taken, in the execution's own time."""
+        events = self._events()
+        return (events[-1]["timestamp"] - events[0]["timestamp"]).total_seconds() if events else 0.0
+
+    def result(self) -> JSON:
+        """Wait for the end and return the output. Raises ExecutionFailed unless it succeeded."""
+        self.wait()
+        outcome = self._outcome()
+        if outcome.status != "SUCCEEDED":
+            raise ExecutionFailed(outcome.status, outcome.error, outcome.cause, self.history)
+        return self.output
+
+    def wait(self, timeout: float | None = None) -> Execution:
+        """Wait until it has ended, at most *timeout* seconds of yours; return it either way."""
+        due = None if timeout is None else time.monotonic() + timeout
+        while self.status == "RUNNING" and (due is None or time.monotonic() < due):
+            time.sleep(0.02)
+        return self
+
+    def cost(self, **options: Any) -> Bill:
+        """Return what it cost, line by line; *options* are those of `sflab.costs.estimate.bill`."""
+        from sflab.costs.estimate import bill
+
+        return bill(self.machine.definition, self._events(), type=self.machine.type, **options)
+
+    def show(self) -> Any:
+        """Return the live graph: the colours of what happened, a slider through it, a click for a state's data."""
+        from sflab.views.widget import live
+
+        running = self.status == "RUNNING"
+        events = self._events()
+        widget = live(self.machine.definition, events, title=str(self), running=running)
+        if running:
+            self._stream(widget, len(events))
+        return widget
+
+    def _stream(self, widget: Any, seen: int) -> None:
+        """Feed *widget* from a thread of its own while the execution runs."""
+        import threading
+
+        def pump() -> None:
+            sent = seen
+            while True:
+                outcome = self._outcome()
+                fresh = self._events(sent)
+                if fresh:
+                    sent += len(fresh)
+                    widget.extend(fresh)
+                if outcome.status != "RUNNING":
+                    widget.finish(outcome.status)
+                    return
+                time.sleep(0.05)
+
+        threading.Thread(target=pump, name=f"sflab-show-{self.name}", daemon=True).start()
+
+    def __str__(self) -> str:
+        return f"{self.machine.name} · {self.name}"
+
+    def __repr__(self) -> str:
+        outcome = self._outcome()
+        said = f", error={outcome.error!r}" if outcome.error else ""
+        return f"Execution({self.machine.name}/{self.name} {outcome.status}{said}, {len(self._events())} events)"
+
+    def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
+        from sflab.views.graph import mimebundle
+
+        return {**mimebundle(self.machine.definition, self._events()), "text/plain": repr(self)}

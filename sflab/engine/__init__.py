@@ -1,0 +1,1 @@
+"""The machine: pure, with commands out and replies in."""

@@ -1,0 +1,440 @@
+"""Histories: how events are numbered and written, and what can be read back from them.
+
+Theory of operation. While an execution runs, an event is a tuple ``(type, previousEventId, at, *values)`` in a `Log`:
+values are JSON values by reference, so that writing an event costs an append. Its number is its place. Only when
+somebody reads the log does `Log.events` turn the tuples into AWS's own shape (`SHAPES` says which details a type has)
+and the values into JSON text. Two rules of AWS's text are kept there: the text of the input is passed on verbatim until
+something rebuilds the value, and a Parallel or Map joins the *texts* of its results (recorded:
+``test_parallel_state_nested`` keeps ``[[1, 2, 3], [4, 5, 6]]`` with its spaces inside ``[[[[1, 2, 3], [4, 5, 6]]]]``).
+
+``previousEventId`` is a pointer along the flow of control, so the flow can be read back: `visits` follows it to tell
+which passage through which state an event belongs to, inside which Map iteration or Parallel branch, whether the
+history was written here, by AWS, or saved by somebody as JSON.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from sflab.asl.model import JSON, compact, step
+from sflab.errors import DefinitionError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from sflab.asl.model import Definition
+
+Event = dict[str, Any]
+
+_TASK = ("resourceType", "resource")
+_STATES = ("Task", "Wait", "Pass", "Succeed", "Fail", "Choice", "Parallel", "Map")
+
+#: type -> (key of the details, members in the order a log entry holds them); a type that is not here has no details.
+SHAPES: dict[str, tuple[str, tuple[str, ...]]] = {
+    "ExecutionStarted": ("executionStartedEventDetails", ("input", "roleArn")),
+    "ExecutionSucceeded": ("executionSucceededEventDetails", ("output",)),
+    "ExecutionFailed": ("executionFailedEventDetails", ("error", "cause")),
+    "ExecutionTimedOut": ("executionTimedOutEventDetails", ("error", "cause")),
+    "ExecutionAborted": ("executionAbortedEventDetails", ("error", "cause")),
+    "ExecutionRedriven": ("executionRedrivenEventDetails", ("redriveCount",)),
+    "EvaluationFailed": ("evaluationFailedEventDetails", ("error", "cause", "location", "state")),
+    "TaskScheduled": (
+        "taskScheduledEventDetails",
+        (*_TASK, "region", "parameters", "timeoutInSeconds", "heartbeatInSeconds", "taskCredentials"),
+    ),
+    "TaskStarted": ("taskStartedEventDetails", _TASK),
+    "TaskSubmitted": ("taskSubmittedEventDetails", (*_TASK, "output")),
+    "TaskSucceeded": ("taskSucceededEventDetails", (*_TASK, "output")),
+    "TaskFailed": ("taskFailedEventDetails", (*_TASK, "error", "cause")),
+    "TaskTimedOut": ("taskTimedOutEventDetails", (*_TASK, "error", "cause")),
+    "TaskStartFailed": ("taskStartFailedEventDetails", (*_TASK, "error", "cause")),
+    "TaskSubmitFailed": ("taskSubmitFailedEventDetails", (*_TASK, "error", "cause")),
+    "LambdaFunctionScheduled": (
+        "lambdaFunctionScheduledEventDetails",
+        ("resource", "input", "timeoutInSeconds", "taskCredentials"),
+    ),
+    "LambdaFunctionSucceeded": ("lambdaFunctionSucceededEventDetails", ("output",)),
+    "LambdaFunctionFailed": ("lambdaFunctionFailedEventDetails", ("error", "cause")),
+    "LambdaFunctionTimedOut": ("lambdaFunctionTimedOutEventDetails", ("error", "cause")),
+    "ActivityScheduled": (
+        "activityScheduledEventDetails",
+        ("resource", "input", "timeoutInSeconds", "heartbeatInSeconds"),
+    ),
+    "ActivityStarted": ("activityStartedEventDetails", ("workerName",)),
+    "ActivitySucceeded": ("activitySucceededEventDetails", ("output",)),
+    "ActivityFailed": ("activityFailedEventDetails", ("error", "cause")),
+    "ActivityTimedOut": ("activityTimedOutEventDetails", ("error", "cause")),
+    "MapStateStarted": ("mapStateStartedEventDetails", ("length",)),
+    "MapIterationStarted": ("mapIterationStartedEventDetails", ("name", "index")),
+    "MapIterationSucceeded": ("mapIterationSucceededEventDetails", ("name", "index")),
+    "MapIterationFailed": ("mapIterationFailedEventDetails", ("name", "index")),
+    "MapIterationAborted": ("mapIterationAbortedEventDetails", ("name", "index")),
+    "MapRunStarted": ("mapRunStartedEventDetails", ("mapRunArn",)),
+    "MapRunFailed": ("mapRunFailedEventDetails", ("error", "cause")),
+    "MapRunRedriven": ("mapRunRedrivenEventDetails", ("mapRunArn", "redriveCount")),
+    **{f"{s}StateEntered": ("stateEnteredEventDetails", ("name", "input")) for s in _STATES},
+    **{f"{s}StateExited": ("stateExitedEventDetails", ("name", "output", "assignedVariables")) for s in _STATES},
+}
+
+_JSON_MEMBERS = {"input": "inputDetails", "output": "outputDetails", "parameters": None}
+
+
+class Joined(list[JSON]):
+    """The result of a Parallel or Map state: an array whose text is its members' texts, joined."""
+
+    __slots__ = ()
+
+
+class Log:
+    """The events of one execution, in the order they happened; written by the machine, read by everybody."""
+
+    __slots__ = ("entries", "root", "root_text")
+
+    def __init__(self) -> None:
+        self.entries: list[tuple[Any, ...]] = []
+        self.root: JSON = None  # the execution's input: the one value whose text is not ours
+        self.root_text = "null"
+
+    def __len__(self) -> int:
+        return len(self.entries)
+
+    def write(self, *entry: Any) -> int:
+        """Append ``(type, previousEventId, at, *values)`` and return the event's id."""
+        self.entries.append(entry)
+        return len(self.entries)
+
+    def text(self, value: JSON) -> str:
+        """Return the JSON text AWS shows for *value*: compact, but the untouched input verbatim."""
+        if value is self.root and isinstance(value, (list, dict)):
+            return self.root_text
+        if type(value) is Joined and self.root_text[:1] in "[{":
+            return "[" + ",".join([self.text(v) for v in value]) + "]"
+        return compact(value)
+
+    def events(self, start: int = 0, stop: int | None = None) -> list[Event]:
+        """Events ``start+1 … stop`` as boto3's ``get_execution_history`` gives them (timestamps aware, UTC)."""
+        last_value: JSON = self  # nothing equals it
+        last_text = ""
+        out = []
+        for number, entry in enumerate(self.entries[start:stop], start + 1):
+            type_ = entry[0]
+            event = {
+                "timestamp": datetime.fromtimestamp(round(entry[2], 3), UTC),  # AWS keeps milliseconds
+                "type": type_,
+                "id": number,
+                "previousEventId": entry[1],
+            }
+            shape = SHAPES.get(type_)
+            if shape is not None:
+                details: Event = {}
+                for member, value in zip(shape[1], entry[3:], strict=False):
+                    if member in _JSON_MEMBERS:
+                        if value is not last_value:
+                            last_text, last_value = self.text(value), value
+                        details[member] = last_text
+                        if about := _JSON_MEMBERS[member]:
+                            details[about] = {"truncated": False}
+                    elif value is not None:
+                        details[member] = self._variables(value) if member == "assignedVariables" else value
+                        if member == "assignedVariables":
+                            details["assignedVariablesDetails"] = {"truncated": False}
+                event[shape[0]] = details
+            out.append(event)
+        return out
+
+    def _variables(self, assigned: Mapping[str, JSON]) -> dict[str, str]:
+        return {name: self.text(value) for name, value in assigned.items()}
+
+
+# ── reading histories ────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def normalise(source: Any) -> list[Event]:
+    """Turn a history in any of the shapes it travels in into boto3's: oldest event first, timestamps aware.
+
+    Accepts a list of events, ``{"events": [...]}`` (the AWS CLI's output), ISO-8601 or epoch timestamps, newest first.
+
+    Raises DefinitionError when *source* is not a history.
+    """
+    events = source.get("events") if isinstance(source, dict) else source
+    if not isinstance(events, list) or not all(isinstance(e, dict) and "type" in e and "id" in e for e in events):
+        msg = 'this is not an execution history: expected {"events": [{"id": 1, "type": "ExecutionStarted", …}, …]}'
+        raise DefinitionError(msg)
+    try:
+        out = [{**e, "timestamp": _moment(e.get("timestamp")), "id": int(e["id"])} for e in events]
+        for e in out:
+            e["previousEventId"] = int(e.get("previousEventId", 0))
+    except (TypeError, ValueError, OverflowError) as e:
+        msg = f"this is not an execution history: {e}"
+        raise DefinitionError(msg) from None
+    return sorted(out, key=lambda e: e["id"])
+
+
+def _moment(value: Any) -> datetime:
+    if isinstance(value, datetime):
+        return value if value.tzinfo else value.replace(tzinfo=UTC)
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        return datetime.fromtimestamp(value, UTC)
+    if value is None:
+        return datetime.fromtimestamp(0, UTC)
+    moment = datetime.fromisoformat(str(value))
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def details(event: Event) -> Event:
+    """Return the details of an event, whatever their key; ``{}`` where it has none."""
+    for key, value in event.items():
+        if key.endswith("Details") and isinstance(value, dict):
+            return value
+    return {}
+
+
+@dataclass(slots=True)
+class Visit:
+    """One passage through a state, from its StateEntered to its StateExited event.
+
+    ``path`` names the Map iterations and Parallel branches around it, outermost first, as (state, index); ``entered``,
+    ``exited`` are epoch seconds. ``status`` is RUNNING, SUCCEEDED, FAILED, CAUGHT (failed, and a Catch took it) or
+    ABORTED.
+    """
+
+    index: int
+    state: str
+    type: str
+    pointer: str | None
+    path: tuple[tuple[str, int], ...]
+    entered_id: int
+    entered: float
+    input: str | None
+    exited_id: int | None = None
+    exited: float | None = None
+    status: str = "RUNNING"
+    error: str | None = None
+    cause: str | None = None
+    attempts: int = 0
+    output: str | None = None
+    next: str | None = None
+    events: tuple[int, ...] = ()
+    context: tuple[tuple[int, int], ...] = field(default=(), repr=False)  # (visit, index) of what encloses it
+
+    @property
+    def seconds(self) -> float | None:
+        """Seconds from entering to leaving; None while it lasts."""
+        return None if self.exited is None else round(self.exited - self.entered, 6)
+
+    @property
+    def caught(self) -> bool:
+        """Whether it failed and a Catch took the error."""
+        return self.status == "CAUGHT"
+
+
+class Step(NamedTuple):
+    """Which state, and which visit to it, an event belongs to."""
+
+    id: int
+    at: float
+    type: str
+    pointer: str | None
+    visit: int | None
+
+
+def visits(events: Iterable[Event], definition: Definition | None = None) -> list[Visit]:
+    """Every passage through a state, in the order of entering; with a *definition*, each knows its ``pointer``."""
+    return _Reader(definition).read(events).visits
+
+
+def steps(events: Iterable[Event], definition: Definition | None = None) -> list[Step]:
+    """For every event: when it happened and which state visit it belongs to (None for the execution's own)."""
+    reader = _Reader(definition).read(events)
+    out = []
+    for e in reader.events:
+        owner = reader.owner.get(e["id"])
+        pointer = reader.visits[owner].pointer if owner is not None else None
+        out.append(Step(e["id"], e["timestamp"].timestamp(), e["type"], pointer, owner))
+    return out
+
+
+_FAILURES = ("Failed", "TimedOut")
+_ENDS = ("ExecutionSucceeded", "ExecutionFailed", "ExecutionTimedOut", "ExecutionAborted")
+
+
+class _Reader:
+    """Follows the previousEventIds of one history. One pass; every event is assigned to at most one visit."""
+
+    def __init__(self, definition: Definition | None) -> None:
+        self.places = {p.pointer: p for p in definition.places()} if definition else {}
+        self.visits: list[Visit] = []
+        self.owner: dict[int, int | None] = {}
+        self.types: dict[int, str] = {}
+        self.indexes: dict[int, int] = {}  # MapIterationStarted id -> iteration index
+        self.broken: set[int] = set()  # Map and Parallel visits whose current attempt has failed
+        self.branches: dict[int, int] = {}  # ParallelStateStarted id -> branches entered so far
+        self.aborting: tuple[int, int] | None = None  # the iteration named by the MapIterationAborted just read
+
+    def read(self, events: Iterable[Event]) -> _Reader:
+        self.events = normalise(list(events))
+        for e in self.events:
+            self.types[e["id"]] = e["type"]
+            visit = self._owner(e, details(e))
+            self.owner[e["id"]] = visit
+            if visit is not None:
+                self.visits[visit].events += (e["id"],)
+            self._outcome(e, details(e), visit)
+            self.aborting = self._aborted_iteration(e, details(e), visit)
+        for v in self.visits:
+            v.attempts = v.attempts or 1
+        return self
+
+    # -- whose event is it
+
+    def _owner(self, e: Event, d: Event) -> int | None:
+        type_, prev = e["type"], e["previousEventId"]
+        near = self.owner.get(prev)
+        if type_.endswith("StateEntered"):
+            return self._enter(e, d, near)
+        if type_.endswith("StateExited"):
+            return self._up(near, lambda v: v.state == d.get("name") and v.exited_id is None)
+        if type_ == "EvaluationFailed":
+            return next((v.index for v in reversed(self.visits) if v.state == d.get("state") and not v.exited_id), near)
+        if type_.startswith("MapIteration"):
+            return self._up(near, lambda v: v.type == "Map" and v.state == d.get("name", v.state) and not v.exited_id)
+        if type_.endswith("StateAborted"):
+            return self._aborted(type_.removesuffix("StateAborted"), near)
+        if type_.startswith(("MapState", "ParallelState", "MapRun")):
+            kind = "Parallel" if type_.startswith("Parallel") else "Map"
+            settled = type_.endswith("Failed")
+            return self._up(
+                near,
+                lambda v: v.type == kind and v.exited_id is None and not (settled and v.index in self.broken),
+            )
+        return None if type_.startswith("Execution") else near
+
+    def _up(self, near: int | None, wanted: Any) -> int | None:
+        """Return the visit itself or the nearest one around it that is *wanted*."""
+        if near is None:
+            return None
+        visit = self.visits[near]
+        for index in (near, *(i for i, _ in reversed(visit.context))):
+            if wanted(self.visits[index]):
+                return index
+        return None
+
+    def _enter(self, e: Event, d: Event, near: int | None) -> int:
+        prev, before = e["previousEventId"], self.types.get(e["previousEventId"], "")
+        name, kind = str(d.get("name", "")), e["type"].removesuffix("StateEntered")
+        context: tuple[tuple[int, int], ...] = ()
+        if near is not None:
+            context = self.visits[near].context
+            if before == "MapIterationStarted":
+                context += ((near, self.indexes.get(prev, 0)),)
+            elif before == "ParallelStateStarted":
+                context += ((near, self._branch(prev, near, name)),)
+            elif before.endswith("StateExited"):
+                self.visits[near].next = name
+        visit = Visit(
+            index=len(self.visits),
+            state=name,
+            type=kind,
+            pointer=self._pointer(context, name),
+            path=tuple((self.visits[i].state, n) for i, n in context),
+            entered_id=e["id"],
+            entered=e["timestamp"].timestamp(),
+            input=d.get("input"),
+            context=context,
+        )
+        self.visits.append(visit)
+        return visit.index
+
+    def _branch(self, started: int, parallel: int, name: str) -> int:
+        """Return the branch that begins with *name*; counted in order of entering where no definition tells."""
+        nth = self.branches[started] = self.branches.get(started, -1) + 1
+        place = self.places.get(self.visits[parallel].pointer or "?")
+        if place is None:
+            return nth
+        starts = [b.get("StartAt") if isinstance(b, dict) else None for b in place.state.get("Branches", ())]
+        return starts.index(name) if starts.count(name) == 1 else nth
+
+    def _pointer(self, context: tuple[tuple[int, int], ...], name: str) -> str | None:
+        if not context:
+            candidates = [f"/States{step(name)}"]
+        else:
+            outer = self.visits[context[-1][0]].pointer
+            inner = (f"Branches/{context[-1][1]}", "ItemProcessor", "Iterator")
+            candidates = [f"{outer}/{scope}/States{step(name)}" for scope in inner]
+        found = [p for p in candidates if p in self.places]
+        return found[0] if found else next((p.pointer for p in self.places.values() if p.name == name), None)
+
+    def _aborted(self, kind: str, near: int | None) -> int | None:
+        """Whose ``…StateAborted`` it is: in the iteration just named, else the failing state's, else a sibling's."""
+        open_ = [v for v in self.visits if v.type == kind and v.exited_id is None and v.status != "ABORTED"]
+        if self.aborting is not None:
+            return next((v.index for v in open_ if self.aborting in v.context), None)
+        if near is not None and any(v.index == near for v in open_):
+            return near
+        around = {i for i, _ in self.visits[near].context} if near is not None else set()
+        siblings = [v for v in open_ if v.status == "RUNNING" and around & {i for i, _ in v.context}]
+        return siblings[0].index if siblings else None
+
+    def _aborted_iteration(self, e: Event, d: Event, visit: int | None) -> tuple[int, int] | None:
+        if e["type"] == "MapIterationStarted":
+            self.indexes[e["id"]] = int(d.get("index", 0))
+        if e["type"] == "MapIterationAborted" and visit is not None:
+            return visit, int(d.get("index", 0))
+        return self.aborting if e["type"].endswith("StateAborted") else None
+
+    # -- what it says
+
+    def _outcome(self, e: Event, d: Event, index: int | None) -> None:
+        type_ = e["type"]
+        if type_ in _ENDS:
+            self._end(e, d)
+        if index is None:
+            return
+        visit = self.visits[index]
+        if type_.endswith(("Scheduled", "MapStateStarted", "ParallelStateStarted")):
+            visit.attempts += 1
+            visit.status, visit.error, visit.cause = "RUNNING", None, None
+            self.broken.discard(index)
+        elif type_ == "MapIterationFailed" or type_.startswith("MapIteration"):
+            return
+        elif type_.endswith(_FAILURES):
+            visit.status = "FAILED"
+            visit.error, visit.cause = d.get("error", visit.error), d.get("cause", visit.cause)
+            self.broken.add(index)
+            if type_ in ("MapStateFailed", "ParallelStateFailed") and visit.error is None:
+                self._inherit(visit, e["previousEventId"])
+        elif type_.endswith("StateAborted"):
+            visit.status = "ABORTED" if visit.status == "RUNNING" else visit.status
+            visit.exited = e["timestamp"].timestamp()
+        elif type_.endswith("StateExited"):
+            visit.status = "CAUGHT" if visit.status == "FAILED" else "SUCCEEDED"
+            visit.exited_id, visit.exited = e["id"], e["timestamp"].timestamp()
+            visit.output = d.get("output")
+        elif type_ == "FailStateEntered":
+            visit.status = "FAILED"
+            self._declared(visit)
+
+    def _inherit(self, visit: Visit, failing: int) -> None:
+        """A Map or Parallel state fails with the error of what failed inside it."""
+        inner = self.owner.get(failing)
+        if inner is not None and inner != visit.index:
+            visit.error, visit.cause = self.visits[inner].error, self.visits[inner].cause
+
+    def _declared(self, visit: Visit) -> None:
+        place = self.places.get(visit.pointer or "?")
+        if place is not None:
+            visit.error, visit.cause = place.state.get("Error"), place.state.get("Cause")
+
+    def _end(self, e: Event, d: Event) -> None:
+        at = e["timestamp"].timestamp()
+        failed = self.owner.get(e["previousEventId"]) if e["type"] == "ExecutionFailed" else None
+        if failed is not None:
+            visit = self.visits[failed]
+            visit.status, visit.exited = "FAILED", at
+            visit.error, visit.cause = d.get("error"), d.get("cause")
+        for visit in self.visits:
+            if visit.exited is None:
+                visit.exited = at
+                visit.status = "ABORTED" if visit.status == "RUNNING" else visit.status

@@ -1,0 +1,587 @@
+"""One execution of a state machine, without a clock, a thread or a socket.
+
+Theory of operation. The machine is told what happened and answers with what to do:
+
+    machine.start(input, at)  .reply(reply, …, at=)  .stop(…)   ──▶  [ScheduleTask, StartTimer, CancelTask, …]
+
+A `Frame` is one thread of control (the execution itself, a Parallel branch, a Map iteration): plain data that says
+where it stands and what it waits for. The tree of frames and the log *are* the execution; both pickle, so that an
+execution can be saved between any two replies and goes on to the same history. Work to be done stands in one
+first-in-first-out agenda as (verb, frame, arguments); a frame never calls another frame, and states that take no
+time loop in `_enter` instead of recursing. Frames waiting for the world stand in ``waits`` as token -> (frame,
+verb): resumed by name, never by closure. A reply to a token that is not there is dropped, which is all that
+aborting takes.
+
+The order of events is AWS's (conformance §6.1): a Map starts its first wave of iterations before any of them
+enters a state; every TaskStarted of a wave comes after every TaskScheduled; replies that arrive at the same
+instant are all recorded before any of them has consequences. ``Frame.last`` is the previousEventId of the frame's
+next event.
+
+Time is what the caller says; chance is one seeded generator; ids are drawn from it.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+from collections import deque
+from typing import Any
+
+from sflab.asl import dataflow
+from sflab.asl.model import JSON, StatesError, runtime_error
+from sflab.asl.program import INLINE_CONCURRENCY, MAX_WAIT, Program, State, matches
+from sflab.engine.frames import Frame, iso
+from sflab.engine.history import Joined, Log
+from sflab.engine.messages import (
+    CancelTask,
+    Command,
+    Heartbeat,
+    Reply,
+    ScheduleTask,
+    StartTimer,
+    TaskFailed,
+    TaskStarted,
+    TaskSubmitted,
+    TaskSucceeded,
+    TimerFired,
+)
+
+#: "Maximum number of events in a single execution history: 25,000" (quotas page); Express has no such limit.
+MAX_EVENTS = 25_000
+#: An Express execution that never waits still takes time on AWS and ends after five minutes; here it ends after so
+#: many events.
+MAX_EXPRESS_EVENTS = 500_000
+#: "Express Workflows: 5 minutes" (quotas page).
+EXPRESS_SECONDS = 300
+
+_PENDING: Any = ...  # a result that is not there yet; unlike any JSON value, and the same object after unpickling
+_ABORTS = ("Task", "Wait", "Parallel", "Map")  # the state types that have a …StateAborted event
+
+
+class Machine:
+    """One execution. Told `start`, `reply` and `stop`; read ``status``, ``output``, ``error``, ``cause`` and ``log``.
+
+    *program* is a compiled definition; *type* ``STANDARD`` or ``EXPRESS``; *arn*, *machine_arn* and *role_arn*
+    stand in the context object and the history; *seed* decides jitter, UUIDs, random numbers and task tokens;
+    *max_events* is the number of events at which the execution fails (default: AWS's limit for the type).
+    """
+
+    __slots__ = (
+        "agenda", "arn", "cap", "cause", "chance", "commands", "error", "input", "log", "machine_arn",
+        "now", "output", "program", "region", "role_arn", "root", "sequence", "started_at", "status", "type", "waits",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        program: Program,
+        *,
+        type: str = "STANDARD",
+        arn: str = "arn:aws:states:us-east-1:123456789012:execution:machine:run",
+        machine_arn: str = "arn:aws:states:us-east-1:123456789012:stateMachine:machine",
+        role_arn: str = "arn:aws:iam::123456789012:role/sflab",
+        region: str = "us-east-1",
+        seed: int | str = 0,
+        max_events: int | None = None,
+    ) -> None:
+        self.program, self.type = program, type
+        self.arn, self.machine_arn, self.role_arn, self.region = arn, machine_arn, role_arn, region
+        self.chance = random.Random(seed)
+        self.cap = (max_events or (MAX_EVENTS if type == "STANDARD" else MAX_EXPRESS_EVENTS)) - 1
+        self.log = Log()
+        self.root = Frame(self, program)
+        self.agenda: deque[tuple[str, Frame, tuple[Any, ...]]] = deque()
+        self.waits: dict[int, tuple[Frame, str]] = {}
+        self.commands: list[Command] = []
+        self.sequence = 0
+        self.now = self.started_at = 0.0
+        self.input: JSON = None
+        self.status = "READY"
+        self.output: str | None = None
+        self.error: str | None = None
+        self.cause: str | None = None
+
+    # ── the narrow interface: told what happened, answers what to do ─────────────────────────────────────────────────
+
+    def start(self, text: str, at: float) -> list[Command]:
+        """Begin with the input *text* (JSON) at epoch second *at*."""
+        self.now = self.started_at = at
+        self.status = "RUNNING"
+        self.input = self.log.root = json.loads(text)
+        self.log.root_text = text
+        root = self.root
+        root.size = len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
+        self.log.write("ExecutionStarted", 0, at, self.input, self.role_arn)
+        seconds = self.program.raw.get("TimeoutSeconds")
+        if self.type == "EXPRESS":
+            seconds = min(seconds or EXPRESS_SECONDS, EXPRESS_SECONDS)
+        if seconds:
+            self._timer(root, "_expire", seconds)
+        self._later("_enter", root, root.state, self.input)
+        return self._flush()
+
+    def reply(self, *replies: Reply, at: float) -> list[Command]:
+        """Take replies that arrived at epoch second *at*, in order; those nobody waits for are dropped."""
+        self.now = at
+        for one in replies:
+            if one.token in self.waits:
+                frame, verb = self.waits[one.token]
+                self._take(one, frame, verb)
+        return self._flush()
+
+    def stop(self, error: str | None = None, cause: str | None = None, *, at: float) -> list[Command]:
+        """Abort the execution, as StopExecution does."""
+        if self.status == "RUNNING":
+            self.now = at
+            self._close("ABORTED", "ExecutionAborted", 0, error, cause)
+        return self._flush()
+
+    @property
+    def running(self) -> bool:
+        """Whether it has begun and not ended."""
+        return self.status == "RUNNING"
+
+    def context(self) -> dict[str, JSON]:
+        """Return the execution's part of the context object."""
+        return {
+            "Execution": {
+                "Id": self.arn,
+                "Input": self.input,
+                "StartTime": iso(self.started_at),
+                "Name": self.arn.split(":")[7] if self.arn.count(":") >= 7 else self.arn,
+                "RoleArn": self.role_arn,
+                "RedriveCount": 0,
+            },
+            "StateMachine": {"Id": self.machine_arn, "Name": self.machine_arn.rpartition(":")[2]},
+        }
+
+    # ── replies ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _take(self, reply: Reply, frame: Frame, verb: str) -> None:
+        match reply:
+            case TimerFired():
+                del self.waits[reply.token]
+                if verb == "_timed_out":
+                    self._timed_out(frame)
+                else:
+                    self._later(verb, frame)
+            case Heartbeat():
+                self._rearm(frame)
+            case TaskStarted():
+                frame.last = self._task_event(frame, "Started", reply.worker_name)
+                self._rearm(frame)
+            case TaskSubmitted():
+                frame.last = self._task_event(frame, "Submitted", reply.output)
+            case TaskSucceeded():
+                self._release(frame)
+                frame.size = dataflow.size(reply.output)
+                if frame.size > dataflow.MAX_BYTES:
+                    self._task_failed(frame, *_too_large(frame.state.raw["Resource"]).args)
+                else:
+                    frame.last = self._task_event(frame, "Succeeded", reply.output)
+                    self._later("_succeed", frame, reply.output)
+            case TaskFailed():
+                self._release(frame)
+                self._task_failed(frame, reply.error, reply.cause)
+
+    def _task_failed(self, frame: Frame, error: str | None, cause: str | None) -> None:
+        frame.last = self._task_event(frame, "Failed", error, cause)
+        self._later("_fail", frame, StatesError(error, cause))
+
+    def _timed_out(self, frame: Frame) -> None:
+        """A missed heartbeat is States.Timeout too (3 of 3 recordings, conformance §6.2)."""
+        self._release(frame, cancel=True)
+        frame.last = self._task_event(frame, "TimedOut", "States.Timeout", None)
+        self._later("_fail", frame, StatesError("States.Timeout", ""))  # a Catch is given "", events no cause
+
+    def _task_event(self, frame: Frame, what: str, *values: Any) -> int:
+        resource = frame.state.resource
+        assert resource is not None  # noqa: S101 - only Task frames wait for tasks
+        if resource.kind == "task":
+            values = values if what != "Started" else ()
+            return self.log.write(f"Task{what}", frame.last, self.now, resource.type, resource.action, *values)
+        if resource.kind == "lambda":
+            return self.log.write(f"LambdaFunction{what}", frame.last, self.now, *(values if what != "Started" else ()))
+        return self.log.write(f"Activity{what}", frame.last, self.now, *values)
+
+    # ── entering and leaving states ──────────────────────────────────────────────────────────────────────────────────
+
+    def _enter(self, frame: Frame, state: State, value: JSON) -> None:
+        """Enter *state* with *value*, and go on through every state that takes no time."""
+        entries, now = self.log.entries, self.now
+        while True:
+            if len(entries) >= self.cap:
+                self._overflow()
+                return
+            frame.state, frame.input = state, value
+            entries.append((state.entered, frame.last, now, state.name, value))
+            frame.last = frame.entered_id = len(entries)
+            frame.entered_at = now
+            run = state.run
+            if run is None:
+                frame.attempt, frame.retries = 0, None
+                self._attempt(frame)
+                return
+            try:
+                value, after, assigned = run(value, frame)
+                growth = state.growth
+                if growth is None or frame.size is None or frame.size + growth > dataflow.MAX_BYTES:
+                    frame.size = dataflow.size(value)
+                    if frame.size > dataflow.MAX_BYTES:
+                        raise _too_large(state.name)
+                else:
+                    frame.size += growth
+            except StatesError as e:
+                self._fail(frame, e)
+                return
+            if assigned is None:
+                entries.append((state.exited, frame.last, now, state.name, value))
+            else:
+                frame.variables = {**frame.variables, **assigned}
+                entries.append((state.exited, frame.last, now, state.name, value, assigned))
+            frame.last = len(entries)
+            if after is None:
+                self._finish(frame, value)
+                return
+            state = frame.program.states[after]
+
+    def _attempt(self, frame: Frame) -> None:
+        """Do the work of the state the frame stands at, for the first time or again."""
+        frame.attempt += 1
+        if len(self.log) >= self.cap:
+            self._overflow()
+            return
+        try:
+            getattr(self, "_attempt_" + frame.state.kind)(frame)
+        except StatesError as e:
+            self._fail(frame, e)
+
+    def _succeed(self, frame: Frame, result: JSON) -> None:
+        """The state's work is done, with *result*: make its output and leave."""
+        state = frame.state
+        try:
+            assigned = state.assign(result, frame) if state.assign else None
+            value = result
+            if state.finish:
+                value = state.finish(frame.input, result, frame)
+                frame.size = dataflow.size(value)
+                if frame.size > dataflow.MAX_BYTES:
+                    raise _too_large(state.name)
+        except StatesError as e:
+            self._fail(frame, e)
+            return
+        self._leave(frame, state.next, value, assigned)
+
+    def _leave(self, frame: Frame, after: str | None, value: JSON, assigned: dict[str, JSON] | None = None) -> None:
+        state = frame.state
+        if assigned is not None:
+            frame.variables = {**frame.variables, **assigned}
+        frame.last = self.log.write(state.exited, frame.last, self.now, state.name, value, assigned)
+        frame.task_token = None
+        if after is None:
+            self._finish(frame, value)
+        else:
+            self._enter(frame, frame.program.states[after], value)
+
+    def _finish(self, frame: Frame, value: JSON) -> None:
+        """The frame came to the end of its states."""
+        frame.status = "SUCCEEDED"
+        parent = frame.parent
+        if parent is None:
+            self.log.write("ExecutionSucceeded", frame.last, self.now, value)
+            self.status, self.output = "SUCCEEDED", self.log.text(value)
+            self._silence()
+            return
+        del parent.children[frame.index]
+        parent.results[frame.index] = value
+        parent.left -= 1
+        parent.last = frame.last
+        if parent.state.kind == "Map":
+            parent.last = self.log.write("MapIterationSucceeded", frame.last, self.now, parent.state.name, frame.index)
+        if not parent.left:
+            self._later("_join", parent)
+        elif parent.started < len(parent.results):
+            self._begin(parent, frame.last)
+
+    # ── what a state does ────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _attempt_Wait(self, frame: Frame) -> None:  # noqa: N802 - the state types' own names
+        state = frame.state
+        assert state.wait is not None  # noqa: S101 - compiled with it
+        value = state.effective(frame.input, frame) if state.effective else frame.input
+        how, until = state.wait(value, frame)
+        seconds = until if how == "seconds" else until.timestamp() - self.now
+        if seconds > MAX_WAIT:
+            raise runtime_error("Wait state delay is too long.")
+        if seconds <= 0:
+            self._waited(frame)
+        else:
+            frame.waiting = (self._timer(frame, "_waited", seconds),)
+
+    def _waited(self, frame: Frame) -> None:
+        frame.waiting = ()
+        value = frame.input if not frame.state.effective else frame.state.effective(frame.input, frame)
+        self._succeed(frame, value)
+
+    def _attempt_Task(self, frame: Frame) -> None:  # noqa: N802
+        state, resource = frame.state, frame.state.resource
+        assert resource is not None  # noqa: S101 - compiled with it
+        if resource.pattern == "waitForTaskToken":
+            frame.task_token = f"{self.chance.getrandbits(512):0128x}"
+        parameters = state.effective(frame.input, frame) if state.effective else frame.input
+        timeout = _seconds(state.timeout, frame)
+        heartbeat = _seconds(state.heartbeat, frame)
+        credentials = state.credentials(frame.input, frame) if state.credentials else None
+        role = (
+            {"roleArn": credentials["RoleArn"]} if isinstance(credentials, dict) and "RoleArn" in credentials else None
+        )
+        if resource.kind == "task":
+            frame.last = self.log.write(
+                "TaskScheduled", frame.last, self.now, resource.type, resource.action, self.region, parameters,
+                timeout, heartbeat, role,
+            )  # fmt: skip
+        elif resource.kind == "lambda":
+            frame.last = self.log.write(
+                "LambdaFunctionScheduled", frame.last, self.now, resource.text, parameters, timeout, role
+            )
+        else:
+            frame.last = self.log.write(
+                "ActivityScheduled", frame.last, self.now, resource.text, parameters, timeout, heartbeat
+            )
+        self._later("_dispatch", frame, parameters, timeout, heartbeat, credentials)
+
+    def _dispatch(
+        self, frame: Frame, parameters: JSON, timeout: float | None, heartbeat: float | None, credentials: JSON
+    ) -> None:
+        """Hand the task to the world; a service takes it at once, an activity's worker when it polls."""
+        resource = frame.state.resource
+        assert resource is not None  # noqa: S101 - compiled with it
+        if resource.kind != "activity":
+            frame.last = self._task_event(frame, "Started")
+        token = self._token(frame, "_task")
+        command = ScheduleTask(
+            token, frame.state.name, frame.state.pointer, frame.attempt, resource.kind, resource.text, resource.type,
+            resource.action, resource.pattern, parameters, timeout, heartbeat, frame.task_token, credentials,
+            frame.path,
+        )  # fmt: skip
+        self.commands.append(command)
+        frame.waiting = (
+            token,
+            self._timer(frame, "_timed_out", timeout) if timeout is not None else 0,
+            self._timer(frame, "_timed_out", heartbeat) if heartbeat is not None else 0,
+        )
+
+    def _rearm(self, frame: Frame) -> None:
+        """The worker gave a sign: its heartbeat is counted anew."""
+        token, timeout, beat = frame.waiting
+        if beat:
+            del self.waits[beat]
+            seconds = _seconds(frame.state.heartbeat, frame)
+            assert seconds is not None  # noqa: S101 - there was a heartbeat to re-arm
+            frame.waiting = (token, timeout, self._timer(frame, "_timed_out", seconds))
+
+    def _attempt_Parallel(self, frame: Frame) -> None:  # noqa: N802
+        state = frame.state
+        value = state.effective(frame.input, frame) if state.effective else frame.input
+        frame.last = self.log.write("ParallelStateStarted", frame.last, self.now)
+        self._fork(frame, len(state.programs), len(state.programs), value)
+
+    def _attempt_Map(self, frame: Frame) -> None:  # noqa: N802
+        state, fields = frame.state, frame.state.map
+        assert fields is not None  # noqa: S101 - compiled with it
+        value = state.effective(frame.input, frame) if state.effective else frame.input
+        limit = fields.limit(value, frame)
+        items = fields.items(value, frame) if fields.items else value
+        if not isinstance(items, list):
+            where = state.raw.get("ItemsPath", "$")
+            raise runtime_error(f'Reference path "{where}" must point to array.')
+        frame.last = self.log.write("MapStateStarted", frame.last, self.now, len(items))
+        self._fork(frame, len(items), limit or INLINE_CONCURRENCY, value, items)
+
+    def _fork(self, frame: Frame, count: int, limit: int, value: JSON, items: list[JSON] | None = None) -> None:
+        frame.results = [_PENDING] * count
+        frame.started, frame.left, frame.limit = 0, count, limit
+        frame.item = (value, items)
+        if not count:
+            self._later("_join", frame)
+        for _ in range(min(count, limit)):
+            self._begin(frame, frame.last)
+
+    def _begin(self, parent: Frame, previous: int) -> None:
+        """Start the next branch or iteration; *previous* is the event that made room for it."""
+        index, parent.started = parent.started, parent.started + 1
+        state = parent.state
+        program = state.programs[0 if state.kind == "Map" else index]
+        child = parent.children[index] = Frame(self, program, parent, index)
+        child.last = previous
+        value, items = parent.item
+        child.size = parent.size
+        if items is not None:
+            child.item = items[index]
+            child.last = self.log.write("MapIterationStarted", previous, self.now, state.name, index)
+        self._later("_first", child, value)
+
+    def _first(self, frame: Frame, value: JSON) -> None:
+        """Enter the first state of a branch (with the state's input) or of an iteration (with its item)."""
+        parent = frame.parent
+        assert parent is not None  # noqa: S101 - a branch or an iteration
+        if parent.state.kind == "Map":
+            select = parent.state.map.select if parent.state.map else None
+            try:
+                value = select(value, frame) if select else frame.item
+                if select:
+                    frame.size = None
+            except StatesError as e:
+                self._fail(parent, e)
+                return
+        self._enter(frame, frame.program.states[frame.program.start], value)
+
+    def _join(self, frame: Frame) -> None:
+        """Every branch or iteration has its result."""
+        previous = frame.last
+        result = Joined(frame.results)
+        frame.results = []
+        frame.item = None
+        frame.size = dataflow.size(result)
+        if frame.size > dataflow.MAX_BYTES:
+            self._fail(frame, _too_large(frame.state.name))
+            return
+        self.log.write(f"{frame.state.kind}StateSucceeded", previous, self.now)
+        self._succeed(frame, result)
+
+    # ── failing ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _fail(self, frame: Frame, e: StatesError) -> None:
+        """The state failed: retry it, catch it, or fail the frame."""
+        state = frame.state
+        if e.runtime:
+            where = f"the state '{state.name}' (entered at the event id #{frame.entered_id})"
+            e = StatesError(e.error, f"An error occurred while executing {where}. {e.cause}", location=e.location)
+        for i, retrier in enumerate(state.retriers):
+            if matches(retrier.errors, e.error):
+                frame.retries = frame.retries or [0] * len(state.retriers)
+                if frame.retries[i] < retrier.attempts:
+                    frame.retries[i] += 1
+                    delay = retrier.delay(frame.retries[i] - 1, self.chance)
+                    frame.waiting = (self._timer(frame, "_attempt", delay),)
+                    return
+                break
+        if state.kind in ("Parallel", "Map") and frame.left + len(frame.results):
+            frame.last = self.log.write(f"{state.kind}StateFailed", frame.last, self.now)
+        for catcher in state.catchers:
+            if matches(catcher.errors, e.error):
+                said = {"Error": e.error, "Cause": e.cause}
+                try:
+                    assigned = catcher.assign(said, frame) if catcher.assign else None
+                    value = catcher.place(frame.input, said) if catcher.place else said
+                except StatesError as again:
+                    self._fail_frame(frame, again)
+                    return
+                frame.size = None
+                self._leave(frame, catcher.next, value, assigned)
+                return
+        self._fail_frame(frame, e)
+
+    def _fail_frame(self, frame: Frame, e: StatesError) -> None:
+        """Nothing took the error: the branch, iteration or execution fails with it."""
+        frame.status = "FAILED"
+        if frame.parent is None:
+            self._close(
+                "FAILED", "ExecutionFailed", frame.last, e.error, e.cause if e.error != "States.Timeout" else None
+            )
+        else:
+            self._later("_child_failed", frame.parent, frame, e)
+
+    def _child_failed(self, frame: Frame, child: Frame, e: StatesError) -> None:
+        """One branch or iteration failed, so all do; every event of it points at the one that failed first."""
+        frame.last = failing = child.last
+        name, is_map = frame.state.name, frame.state.kind == "Map"
+        if is_map:
+            self.log.write("MapIterationFailed", failing, self.now, name, child.index)
+        self._abort(child, failing)
+        for index, other in sorted(frame.children.items()):
+            if other is not child:
+                if is_map:
+                    self.log.write("MapIterationAborted", failing, self.now, name, index)
+                self._abort(other, failing)
+        frame.children.clear()
+        frame.item = None
+        self._fail(frame, e)
+
+    def _abort(self, frame: Frame, failing: int | None) -> None:
+        """Give up a frame and all below it; with *failing*, write the events AWS writes."""
+        if frame.status == "RUNNING":
+            frame.status = "ABORTED"
+        self._release(frame, cancel=True)
+        for child in list(frame.children.values()):
+            self._abort(child, failing)
+        frame.children.clear()
+        if failing is not None and frame.entered_id and frame.state.kind in _ABORTS and frame.status != "SUCCEEDED":
+            self.log.write(f"{frame.state.kind}StateAborted", failing, self.now)
+
+    def _expire(self, _frame: Frame) -> None:
+        self._close("TIMED_OUT", "ExecutionTimedOut", self.root.last, "States.Timeout", None)
+
+    def _overflow(self) -> None:
+        if self.type == "EXPRESS":
+            self._expire(self.root)
+            return
+        cause = f"The execution reached the maximum number of history events ({self.cap + 1})."
+        self._close("FAILED", "ExecutionFailed", len(self.log), "States.Runtime", cause)
+
+    def _close(self, status: str, event: str, previous: int, error: str | None, cause: str | None) -> None:
+        if not self.running:
+            return
+        self.log.write(event, previous, self.now, error, cause)
+        self.status, self.error, self.cause = status, error, cause
+        self._abort(self.root, None)
+        self.root.status = status
+        self._silence()
+
+    def _silence(self) -> None:
+        """Nothing is left to do or to wait for."""
+        self.agenda.clear()
+        self.waits.clear()
+
+    # ── plumbing ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _later(self, verb: str, frame: Frame, *args: Any) -> None:
+        self.agenda.append((verb, frame, args))
+
+    def _token(self, frame: Frame, verb: str) -> int:
+        self.sequence += 1
+        self.waits[self.sequence] = (frame, verb)
+        return self.sequence
+
+    def _timer(self, frame: Frame, verb: str, seconds: float) -> int:
+        token = self._token(frame, verb)
+        self.commands.append(StartTimer(token, seconds))
+        return token
+
+    def _release(self, frame: Frame, *, cancel: bool = False) -> None:
+        """Wait for nothing more; with *cancel*, tell the world that a task is not wanted."""
+        for token in frame.waiting:
+            waited = self.waits.pop(token, None)
+            if cancel and waited and waited[1] == "_task":
+                self.commands.append(CancelTask(token))
+        frame.waiting = ()
+
+    def _flush(self) -> list[Command]:
+        """Run to completion: one verb on one frame at a time, first in first out; give out what is to be done."""
+        agenda = self.agenda
+        while agenda:
+            verb, frame, args = agenda.popleft()
+            if frame.status == "RUNNING":
+                getattr(self, verb)(frame, *args)
+        commands, self.commands = self.commands, []
+        return [c for c in commands if isinstance(c, CancelTask) or c.token in self.waits]
+
+
+def _seconds(limit: Any, frame: Frame) -> float | None:
+    return limit(frame.input, frame) if limit else None
+
+
+def _too_large(what: str) -> StatesError:
+    cause = (
+        f"The state/task '{what}' returned a result with a size exceeding the maximum number of bytes service limit."
+    )
+    return StatesError("States.DataLimitExceeded", cause)

@@ -1,0 +1,67 @@
+"""Every exception sflab raises on purpose.
+
+    SflabError
+    ├── DefinitionError        .diagnostics          the definition cannot be used
+    ├── TaskNotFoundError      (LookupError)         nothing is bound to a task
+    ├── ExecutionFailed        .error .cause .history    raised by Execution.result() only
+    ├── ReplayError            .event_id             history and definition disagree
+    └── BackendError                                 boto3's errors, mapped; the original is __cause__
+
+A workflow that fails is not an exception: it is an execution whose ``status`` is ``FAILED``.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+class SflabError(Exception):
+    """The root of the tree: ``except SflabError`` catches everything sflab raises on purpose."""
+
+
+class DefinitionError(SflabError):
+    """The definition, or the input given to it, cannot be used.
+
+    ``diagnostics`` holds everything that was found, each with its location; it is empty where the message says it all
+    (a missing file, an input that is too large).
+    """
+
+    def __init__(self, message: str, diagnostics: Sequence[Any] = ()) -> None:
+        super().__init__(message)
+        self.diagnostics = tuple(diagnostics)
+
+    @classmethod
+    def of(cls, headline: str, diagnostics: Sequence[Any]) -> DefinitionError:
+        """Make the error whose message lists *diagnostics*, one a line, under *headline*."""
+        return cls("\n".join([headline, *(f"  {d}" for d in diagnostics)]), diagnostics)
+
+
+class TaskNotFoundError(SflabError, LookupError):
+    """A Task was scheduled that no function, mock or service is bound to; the message shows the line to write."""
+
+
+class ExecutionFailed(SflabError):
+    """Raised by ``Execution.result()`` when the execution did not succeed.
+
+    ``error`` and ``cause`` are AWS's own texts, or None; ``history`` is the execution's history.
+    """
+
+    def __init__(self, status: str, error: str | None, cause: str | None, history: Any = None) -> None:
+        said = ": ".join(part for part in (error, cause) if part)
+        super().__init__(f"the execution {status.lower().replace('_', ' ')}" + (f": {said}" if said else ""))
+        self.status, self.error, self.cause, self.history = status, error, cause, history
+
+
+class ReplayError(SflabError):
+    """A recorded history and a definition disagree; ``event_id`` is the first event where they do."""
+
+    def __init__(self, message: str, event_id: int | None = None) -> None:
+        super().__init__(message)
+        self.event_id = event_id
+
+
+class BackendError(SflabError):
+    """AWS, or a server that speaks its API, refused or could not be reached; boto3's error is ``__cause__``."""

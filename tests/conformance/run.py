@@ -1,0 +1,267 @@
+"""Run what AWS recorded against the engine: ``python tests/conformance/run.py DIR [--report FILE.json] [--quiet]``.
+
+DIR holds ``INDEX.json``, ``cases/`` and ``compare.py`` (default: ``../shared/conformance`` beside the checkout). Every
+case is a definition, an input, what each task answered and what AWS wrote; the tasks are answered by (state, attempt)
+on virtual time and the histories compared. Prints ``group/kind: passed/total`` lines, each failing id with its first
+difference, and a last line ``N passed, M failed``. What is not run yet is counted apart and is null in the report.
+"""
+
+from __future__ import annotations
+
+import argparse
+import collections
+import importlib.util
+import json
+import sys
+import traceback
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from sflab.asl.model import Diagnostic, compact
+from sflab.asl.parse import load, loads
+from sflab.asl.program import compile_program
+from sflab.asl.validate import validate
+from sflab.backends.drivers import drive
+from sflab.engine.machine import Machine
+from sflab.engine.messages import Reply, ScheduleTask, TaskFailed, TaskStarted, TaskSubmitted, TaskSucceeded
+from sflab.errors import DefinitionError
+
+HOME = Path(__file__).resolve().parents[2].parent / "shared" / "conformance"
+FROZEN = datetime(2024, 1, 1, 12, tzinfo=UTC).timestamp()  # "now" in every recorded input
+Case = dict[str, Any]
+
+
+class NotRunError(Exception):
+    """The case needs a part of AWS that is not here yet; the message says which."""
+
+
+def filled(value: Any, bindings: dict[str, str]) -> Any:
+    """*value* with the recording's placeholders replaced by the concrete values that work."""
+    if isinstance(value, str):
+        for name, concrete in bindings.items():
+            value = value.replace(name, concrete)
+        return value.replace("<partition>", "aws")
+    if isinstance(value, list):
+        return [filled(v, bindings) for v in value]
+    if isinstance(value, dict):
+        return {filled(k, bindings): filled(v, bindings) for k, v in value.items()}
+    return value
+
+
+class Recorded:
+    """A worker that answers each task as it was answered on AWS, by (state, attempt)."""
+
+    def __init__(self, case: Case, bindings: dict[str, str]) -> None:
+        self.answers: dict[str, list[dict[str, Any]]] = collections.defaultdict(list)
+        for task in sorted(case.get("tasks", []), key=lambda t: t["event"] if isinstance(t["event"], int) else 0):
+            self.answers[task["state"]].append(filled(task, bindings))
+        self.taken: collections.Counter[str] = collections.Counter()
+
+    def __call__(self, command: ScheduleTask) -> Iterable[tuple[float, Reply]]:
+        """Yield the recorded replies, a millisecond after one another."""
+        known = self.answers[command.state]
+        n = self.taken[command.state]
+        self.taken[command.state] += 1
+        if n >= len(known):
+            raise NotRunError(f"no recorded answer for attempt {n + 1} of {command.state}")
+        # Tasks of a Map interleave: the answer is the one that was given to the same request.
+        same = [t for t in known[n:] if _given(t, command)]
+        task = same[0] if same else known[n]
+        known.remove(task)
+        known.insert(n, task)
+        if command.kind == "activity" and "started" in task:
+            yield 0.001, TaskStarted(command.token, task["started"].get("workerName"))
+        if "submitted" in task:
+            yield 0.002, TaskSubmitted(command.token, task["submitted"]["output"])
+        outcome = task["outcome"]
+        if "output" in outcome:
+            yield 0.01, TaskSucceeded(command.token, _value(outcome["output"]))
+        elif not outcome.get("timed_out"):
+            yield 0.01, TaskFailed(command.token, outcome.get("error"), _text(outcome.get("cause"), command.kind))
+
+
+def _given(task: dict[str, Any], command: ScheduleTask) -> bool:
+    recorded = task.get("parameters", task.get("input"))
+    return bool(recorded == command.parameters or _value(recorded) == command.parameters)
+
+
+def _value(output: Any) -> Any:
+    """Return a recorded output as JSON: objects were parsed by the recorder, anything else is JSON text still."""
+    if not isinstance(output, str):
+        return output
+    try:
+        return json.loads(output)
+    except ValueError:
+        return output
+
+
+def _text(cause: Any, kind: str) -> str | None:
+    """Return a cause as text: the function-ARN integration hands on the Lambda runtime's, which has spaces."""
+    if cause is None or isinstance(cause, str):
+        return cause
+    return json.dumps(cause) if kind == "lambda" else compact(cause)
+
+
+def run_case(case: Case) -> Machine:
+    """Run the case's definition with its input and recorded answers on virtual time."""
+    bindings = dict(case.get("bindings", {}))
+    if case.get("definition_is_raw"):
+        raise NotRunError("not a definition")
+    machine = Machine(
+        compile_program(load(filled(case["definition"], bindings)).raw),
+        type=case.get("type", "STANDARD"),
+        arn=filled(case.get("execution_arn", "arn:aws:states:us-east-1:111111111111:execution:m:e"), bindings),
+        machine_arn=filled(
+            case.get("state_machine_arn", "arn:aws:states:us-east-1:111111111111:stateMachine:m"), bindings
+        ),
+        role_arn=_role(case, bindings),
+        region=bindings.get("<region>", "us-east-1"),
+    )
+    drive(machine, filled(case.get("input") or "{}", bindings), Recorded(case, bindings), start=FROZEN)
+    return machine
+
+
+def _role(case: Case, bindings: dict[str, str]) -> str:
+    started = next(iter(case["expect"].get("history", [])), {}).get("executionStartedEventDetails", {})
+    return str(filled(started.get("roleArn", "snf_role_arn"), bindings))
+
+
+def check_history(case: Case, compare: Any) -> list[str]:
+    """Differences between the recorded history and ours."""
+    events = run_case(case).log.events()
+    return list(compare.compare_history(case, events))
+
+
+def check_output(case: Case, compare: Any) -> list[str]:
+    """Differences between the recorded outcome and ours."""
+    machine = run_case(case)
+    out: list[str] = []
+    expect = case["expect"]
+    if machine.status != expect["status"]:
+        return [f"status: expected {expect['status']}, got {machine.status} ({machine.error}: {machine.cause})"]
+    if "output" in expect:
+        compare.Matcher(case).value(expect["output"], machine.output, "output", out)
+    return out
+
+
+def diagnostics(case: Case) -> list[Diagnostic]:
+    """Everything found in the case's definition, whether or not it can be read."""
+    text = case["definition"] if isinstance(case["definition"], str) else json.dumps(case["definition"])
+    try:
+        return validate(loads(text), case.get("type", "STANDARD"))
+    except DefinitionError as e:
+        return list(e.diagnostics)
+
+
+def check_create_error(case: Case, _compare: Any) -> list[str]:
+    """Differences between AWS's refusal of a definition and our first error."""
+    error = case["expect"]["error"]
+    wanted = error["Error"]["Message"] if "Error" in error else error["exception_value"].partition("operation: ")[2]
+    if not wanted.startswith("Invalid State Machine Definition"):
+        raise NotRunError("not about the definition: it is the API's to refuse")
+    found = diagnostics(case)
+    said = [f"Invalid State Machine Definition: '{d.code}: {d.message} at {d.location or '/'}'" for d in found]
+    return [] if wanted in said else [f"expected {wanted!r}, got {said[:1]}"]
+
+
+def check_validate(case: Case, _compare: Any) -> list[str]:
+    """Differences between the diagnostics AWS gives and ours."""
+    errors = [d for d in diagnostics(case) if d.severity == "ERROR"]
+    ours = sorted((d.code, d.message, d.location) for d in errors)
+    theirs = sorted((d["code"], d["message"], d.get("location", "")) for d in case["expect"]["response"]["diagnostics"])
+    return [] if ours == theirs else [f"expected {theirs}, got {ours}"]
+
+
+CHECKS = {
+    "history": check_history,
+    "mocked": check_history,
+    "output": check_output,
+    "create_error": check_create_error,
+    "validate": check_validate,
+}
+
+
+def judge(case: Case, compare: Any) -> tuple[bool | None, str | None]:
+    """Return (passed, first difference); passed is None for what is not run."""
+    check = CHECKS.get(case["kind"])
+    if check is None:
+        return None, f"kind {case['kind']} is not run yet"
+    try:
+        differences = check(case, compare)
+    except NotRunError as e:
+        return None, str(e)
+    except Exception as e:  # noqa: BLE001 - one broken case must not hide the others
+        return False, f"{type(e).__name__}: {e} ({traceback.extract_tb(e.__traceback__)[-1]})"
+    return not differences, differences[0] if differences else None
+
+
+def load_compare(root: Path) -> Any:
+    """Return the recordings' own comparer, as a module."""
+    spec = importlib.util.spec_from_file_location("conformance_compare", root / "compare.py")
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def run(root: Path) -> list[dict[str, Any]]:
+    """Judge every case under *root*; a row for each, as the report has them."""
+    compare = load_compare(root if (root / "compare.py").exists() else HOME)
+    rows = []
+    for path in sorted(root.rglob("*.json")):
+        if path.name in ("INDEX.json", "ERRORS.json"):
+            continue
+        case = json.loads(path.read_text())
+        passed, difference = judge(case, compare)
+        rows.append(
+            {
+                "id": case["id"],
+                "group": case["group"],
+                "kind": case["kind"],
+                "provenance": case.get("provenance", "aws"),
+                "passed": passed,
+                "difference": difference,
+            }
+        )
+    return rows
+
+
+def summary(rows: list[dict[str, Any]], *, verbose: bool = True) -> str:
+    """Return the report as text: a line a group and kind, the failures, the closing line."""
+    table: dict[str, collections.Counter[Any]] = collections.defaultdict(collections.Counter)
+    for row in rows:
+        apart = " (unconfirmed)" if row["provenance"] != "aws" else ""
+        table[f"{row['group']}/{row['kind']}{apart}"][row["passed"]] += 1
+    lines = []
+    for name, count in sorted(table.items()):
+        total, idle = sum(count.values()), count[None]
+        lines.append(f"{name}: {count[True]}/{total}" + (f" ({idle} not run)" if idle else ""))
+    if verbose:
+        lines += [f"FAILED {r['id']}: {r['difference']}" for r in rows if r["passed"] is False]
+    passed = sum(r["passed"] is True for r in rows)
+    failed = sum(r["passed"] is False for r in rows)
+    return "\n".join([*lines, f"{passed} passed, {failed} failed"])
+
+
+def main() -> int:
+    """Run from the command line; 0 when nothing failed."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("dir", nargs="?", type=Path, default=HOME, help=f"the recordings (default: {HOME})")
+    parser.add_argument("--report", type=Path, help="write a JSON report there")
+    parser.add_argument("--quiet", action="store_true", help="do not list the failing cases")
+    options = parser.parse_args()
+    if not options.dir.is_dir():
+        print(f"{options.dir}: no such folder; nothing was run", file=sys.stderr)
+        return 2
+    rows = run(options.dir)
+    if options.report:
+        options.report.write_text(json.dumps({"cases": rows}, indent=1) + "\n")
+    print(summary(rows, verbose=not options.quiet))
+    return int(any(r["passed"] is False for r in rows))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
