@@ -31,10 +31,27 @@ if TYPE_CHECKING:
 MAX_BYTES = 256 * 1024
 
 
+#: Levels a value may be nested: far below where reading or writing JSON exhausts the stack; deeper counts as too large.
+MAX_NESTING = 400
+
+
 def size(value: JSON) -> int:
-    """Return how many bytes *value* is as JSON text."""
-    text = compact(value)
+    """Return how many bytes *value* is as JSON text; more than the limit where it is nested too deeply."""
+    try:
+        text = compact(value)
+    except RecursionError:
+        return MAX_BYTES + 1
+    if text.count("[") + text.count("{") > MAX_NESTING and _too_deep(value):
+        return MAX_BYTES + 1
     return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
+
+
+def _too_deep(value: JSON) -> bool:
+    level, depth = [value], 0
+    while level and depth <= MAX_NESTING:
+        inner = (v.values() if isinstance(v, dict) else v for v in level if isinstance(v, (dict, list)))
+        level, depth = [w for v in inner for w in v if isinstance(w, (dict, list))], depth + 1
+    return depth > MAX_NESTING
 
 
 # ── fields that are one expression ───────────────────────────────────────────────────────────────────────────────────

@@ -2,6 +2,7 @@
 
 Source: https://states-language.net/spec.html ("State Types") and the developer guide's page of each state type. A
 field's value is of a ``kind``: what it must be; `sflab.asl.validate` says what each kind takes.
+"""
 
 from __future__ import annotations
 

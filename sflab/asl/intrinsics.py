@@ -9,7 +9,6 @@ keys as a HashMap does.
 from __future__ import annotations
 
 import base64
-import binascii
 import hashlib
 import json
 import math
@@ -18,7 +17,7 @@ import re
 import uuid
 from typing import TYPE_CHECKING, Any
 
-from sflab.asl.model import JSON, StatesError, compact
+from sflab.asl.model import JSON, StatesError, compact, read_json
 from sflab.asl.paths import PathSyntaxError, Scope, compile_path
 
 if TYPE_CHECKING:
@@ -93,26 +92,26 @@ def _text(value: JSON, limit: int | None = None) -> str:
     return str(value)
 
 
+def _bytes(value: JSON) -> bytes:
+    return _text(value, MAX_TEXT).encode(errors="replace")  # as Java does: half a surrogate pair is a ?
+
+
 def _integer(value: JSON) -> int:
     _need(that=isinstance(value, (int, float)) and not isinstance(value, bool), what="a number is needed")
-    _need(that=math.isfinite(value), what="a finite number is needed")
-    return value if isinstance(value, int) else math.floor(value + 0.5)
+    whole = value if isinstance(value, int) else math.floor(value + 0.5)
+    _need(that=abs(whole) < 2**63, what="the number is too large")
+    return whole
 
 
 def _format(template: JSON, *args: JSON) -> JSON:
-    parts = _PLACEHOLDER.split(_text(template))
-    _need(that=len(parts) - 1 == len(args), what=f"{len(parts) - 1} {{}} for {len(args)} arguments")
-    out = [_unescape_braces(parts[0])]
-    for arg, part in zip(args, parts[1:], strict=True):
-        out += [java_text(arg), _unescape_braces(part)]
-    return "".join(out)
+    parts = _PART.findall(_text(template))
+    holes = parts.count("{}")
+    _need(that=holes == len(args), what=f"{holes} {{}} for {len(args)} arguments")
+    given = iter(args)
+    return "".join([java_text(next(given)) if p == "{}" else p[1:] if len(p) == 2 else p for p in parts])
 
 
-_PLACEHOLDER = re.compile(r"(?<!\\)\{\}")
-
-
-def _unescape_braces(text: str) -> str:
-    return re.sub(r"\\([{}\\'])", r"\1", text) if "\\" in text else text
+_PART = re.compile(r"\\[{}\\']|\{\}|.", re.DOTALL)  # an escape, a place for an argument, any other character
 
 
 def _same(a: JSON, b: JSON) -> bool:
@@ -142,9 +141,8 @@ def _partition(items: JSON, size: JSON) -> JSON:
 def _range(first: JSON, last: JSON, by: JSON) -> JSON:
     first, last, by = _integer(first), _integer(last), _integer(by)
     _need(that=by != 0, what="the step must not be 0")
-    numbers = range(first, last + (1 if by > 0 else -1), by)
-    _need(that=len(numbers) <= MAX_ARRAY, what=f"more than {MAX_ARRAY} elements")
-    return list(numbers)
+    _need(that=(last - first) // by < MAX_ARRAY, what=f"more than {MAX_ARRAY} elements")
+    return list(range(first, last + (1 if by > 0 else -1), by))
 
 
 def _get_item(items: JSON, index: JSON) -> JSON:
@@ -154,15 +152,15 @@ def _get_item(items: JSON, index: JSON) -> JSON:
 
 
 def _split(text: JSON, delimiters: JSON) -> JSON:
-    if not _text(delimiters):
-        return [_text(text)] if text else []
-    return [part for part in re.split("[" + re.escape(str(delimiters)) + "]", _text(text)) if part]
+    text, delimiters = _text(text), _text(delimiters)
+    parts = re.split("[" + re.escape(delimiters) + "]", text) if delimiters else [text]
+    return [part for part in parts if part]
 
 
 def _decode(text: JSON) -> JSON:
     try:
         return base64.b64decode(_text(text, MAX_TEXT), validate=True).decode()
-    except (binascii.Error, UnicodeDecodeError):
+    except ValueError:  # also of binascii and of UTF-8
         what = "this is not Base64 of a text"
         raise _Refusal(what) from None
 
@@ -171,9 +169,10 @@ _HASHES = {"MD5": "md5", "SHA-1": "sha1", "SHA-256": "sha256", "SHA-384": "sha38
 
 
 def _hash(value: JSON, algorithm: JSON) -> JSON:
-    _need(that=algorithm in _HASHES, what=f"the algorithm must be one of {', '.join(_HASHES)}")
+    known = isinstance(algorithm, str) and algorithm in _HASHES
+    _need(that=known, what=f"the algorithm must be one of {', '.join(_HASHES)}")
     text = value if isinstance(value, str) else compact(value)
-    return hashlib.new(_HASHES[algorithm], _text(text, MAX_TEXT).encode(), usedforsecurity=False).hexdigest()
+    return hashlib.new(_HASHES[algorithm], _bytes(text), usedforsecurity=False).hexdigest()
 
 
 def _merge(first: JSON, second: JSON, deep: JSON) -> JSON:
@@ -185,11 +184,10 @@ def _merge(first: JSON, second: JSON, deep: JSON) -> JSON:
 
 def _parse(text: JSON) -> JSON:
     try:
-        value = json.loads(_text(text))
+        return read_json(_text(text))
     except (ValueError, RecursionError):
         what = "this text is not JSON"
         raise _Refusal(what) from None
-    return value if value or isinstance(value, bool) else (0 if value == 0 and isinstance(value, int) else value)
 
 
 def _math_random(chance: random.Random, start: JSON, end: JSON, seed: JSON = None) -> JSON:
@@ -212,7 +210,7 @@ FUNCTIONS: dict[str, tuple[int, int, Callable[..., JSON]]] = {
     "States.ArrayRange": (3, 3, _range),
     "States.ArrayUnique": (1, 1, _unique),
     "States.Base64Decode": (1, 1, _decode),
-    "States.Base64Encode": (1, 1, lambda text: base64.b64encode(_text(text, MAX_TEXT).encode()).decode()),
+    "States.Base64Encode": (1, 1, lambda text: base64.b64encode(_bytes(text)).decode()),
     "States.Format": (1, 1_000, _format),
     "States.Hash": (2, 2, _hash),
     "States.JsonMerge": (3, 3, _merge),
@@ -260,7 +258,8 @@ def _call(text: str, at: int, depth: int) -> tuple[Callable[[JSON, Scope], JSON]
     if end:
         at = end.end()
     while not end:
-        arg, at = _argument(text, at, depth)
+        # Format must tell its own \{ from {}: the template keeps its backslashes until it is split.
+        arg, at = _argument(text, at, depth, keep=name == "States.Format" and not args)
         args.append(arg)
         mark = _PUNCTUATION.match(text, at)
         if not mark:
@@ -290,13 +289,16 @@ def _apply(
     return apply
 
 
-def _argument(text: str, at: int, depth: int) -> tuple[Callable[[JSON, Scope], JSON], int]:
+def _argument(text: str, at: int, depth: int, *, keep: bool) -> tuple[Callable[[JSON, Scope], JSON], int]:
     if m := _LITERAL.match(text, at):
-        # States.Format must tell its own \{ from {}, so that it keeps its backslashes until it has split.
-        literal = m[1].replace("\\'", "'") if "{" in m[1] else re.sub(r"\\(.)", r"\1", m[1])
+        literal = m[1] if keep else re.sub(r"\\(.)", r"\1", m[1])
         return (lambda _value, _scope: literal), m.end()
     if m := _WORD.match(text, at):
-        constant = json.loads(m[1])
+        try:
+            constant = read_json(m[1])
+        except ValueError:
+            msg = f"{m[1][:60]} is no number"
+            raise IntrinsicSyntaxError(msg) from None
         return (lambda _value, _scope: constant), m.end()
     if _CALL.match(text, at):
         return _call(text, at, depth + 1)

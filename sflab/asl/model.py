@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -15,6 +16,25 @@ JSON = Any  # None | bool | int | float | str | list[JSON] | dict[str, JSON]: ne
 
 #: JSON text as AWS writes it: no spaces, nothing but control characters and quotes escaped.
 compact = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
+
+
+def read_json(text: str) -> JSON:
+    """Return what JSON text says; NaN, Infinity and numbers beyond a double (``1e999``) are no JSON.
+
+    Raises ValueError (JSONDecodeError where the place is known), RecursionError.
+    """
+    return json.loads(text, parse_constant=_no_json, parse_float=_finite)
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    return number if math.isfinite(number) else _no_json(text)
+
+
+def _no_json(word: str) -> NoReturn:
+    msg = f"{word} is not JSON; write a number, or a string"
+    raise ValueError(msg)
+
 
 STATE_TYPES = ("Task", "Wait", "Pass", "Succeed", "Fail", "Choice", "Parallel", "Map")
 

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from sflab.asl.model import JSON, TOKEN, Definition, Diagnostic, step
+from sflab.asl.model import JSON, TOKEN, Definition, Diagnostic, read_json, step
 from sflab.errors import DefinitionError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 MAX_DEPTH = 200  # deeper than any real definition (6 is the deepest known), far from Python's recursion limit
+MAX_VALUES = 500_000  # a definition is at most 1 MiB; YAML aliases can stand for any number of values
 
 _LEXEME = re.compile(r'"(?:[^"\\]|\\.)*"|\$\{[^{}\s"]+\}|[{}\[\]:,]|[^\s{}\[\]:,"]+', re.DOTALL)
 _BARE = re.compile(r'("(?:[^"\\]|\\.)*")|\$\{([^{}\s"]+)\}', re.DOTALL)
@@ -39,13 +41,14 @@ def load(
 def loads(text: str, name: str = "<definition>", *, substitutions: Mapping[str, JSON] | None = None) -> Definition:
     """Read a definition from JSON or YAML text; *name* stands in messages."""
     given = substitutions or {}
+    text = text.removeprefix("\ufeff")
     is_json = text.lstrip()[:1] in ("{", "[", '"') and not name.endswith((".yaml", ".yml"))
     raw = _json(text, name, given) if is_json or name.endswith(".json") else _yaml(text, name)
     return _finish(raw, text, name, given, json_positions if is_json else yaml_positions)
 
 
 def _read(source: str | os.PathLike[str]) -> tuple[str, str]:
-    if isinstance(source, str) and ("\n" in source or source.lstrip().startswith("{")):
+    if isinstance(source, str) and ("\n" in source or source.lstrip("\ufeff \t\r").startswith("{")):
         return source, "<definition>"
     path = Path(source)
     try:
@@ -67,21 +70,16 @@ def _fail(name: str, message: str, line: int | None, column: int | None) -> Defi
     return DefinitionError(f"{name}: {where}: {message}", [problem])
 
 
-def _constant(word: str) -> JSON:
-    msg = f"{word} is not JSON; write a number, or a string"
-    raise ValueError(msg)
-
-
 def _json(text: str, name: str, given: Mapping[str, JSON]) -> JSON:
     try:
-        return json.loads(text, parse_constant=_constant)
+        return read_json(text)
     except json.JSONDecodeError as e:
         # A token in the place of a number (`"Seconds": ${Delay}`) is text until it is substituted.
         bare = _BARE.sub(lambda m: m[1] or _bare(m[0], m[2], given), text)
         if bare != text:
             try:
-                return json.loads(bare, parse_constant=_constant)
-            except ValueError:
+                return read_json(bare)
+            except (ValueError, RecursionError):
                 pass
         raise _fail(name, _advice(text, e), e.lineno, e.colno) from None
     except ValueError as e:
@@ -91,10 +89,15 @@ def _json(text: str, name: str, given: Mapping[str, JSON]) -> JSON:
 
 
 def _bare(token: str, key: str, given: Mapping[str, JSON]) -> str:
-    if key not in given:
-        return json.dumps(token)
-    value = given[key]
-    return value if isinstance(value, str) else json.dumps(value)
+    return _given(given[key], key) if key in given else json.dumps(token)
+
+
+def _given(value: JSON, key: str) -> str:
+    try:
+        return value if isinstance(value, str) else json.dumps(value, allow_nan=False)
+    except (TypeError, ValueError, RecursionError) as e:
+        msg = f"substitutions[{key!r}] must be a string or JSON data: {e}"
+        raise DefinitionError(msg) from None
 
 
 def _advice(text: str, e: json.JSONDecodeError) -> str:
@@ -117,6 +120,7 @@ def _yaml(text: str, name: str) -> JSON:
     import yaml
 
     try:
+        _bounded(text, name)
         return yaml.load(text, Loader=_yaml_loader())  # noqa: S506 - a SafeLoader, less its dates
     except yaml.MarkedYAMLError as e:
         mark = e.problem_mark or e.context_mark
@@ -126,6 +130,32 @@ def _yaml(text: str, name: str) -> JSON:
         raise _fail(name, str(e), None, None) from None
     except (RecursionError, ValueError) as e:
         raise _fail(name, f"cannot be read as YAML ({e})", None, None) from None
+
+
+def _bounded(text: str, name: str) -> None:
+    """Refuse exploding aliases, and nesting too deep for libyaml's composer: it recurses in C and ends the process."""
+    import yaml
+
+    sizes: dict[str | None, int] = {}  # anchor -> how many values its aliases stand for
+    open_: list[list[Any]] = [[None, 0]]  # [anchor, values so far] of the document and of each collection around
+    for event in yaml.parse(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
+        anchor, count = None, 0
+        if isinstance(event, yaml.CollectionStartEvent):
+            open_.append([event.anchor, 1])
+        elif isinstance(event, yaml.CollectionEndEvent):
+            anchor, count = open_.pop()
+        elif isinstance(event, yaml.ScalarEvent):
+            anchor, count = event.anchor, 1
+        elif isinstance(event, yaml.AliasEvent):
+            count = sizes.get(event.anchor, 1)
+        if anchor:
+            sizes[anchor] = count
+        open_[-1][1] += count
+        deep = len(open_) > MAX_DEPTH
+        if deep or open_[-1][1] > MAX_VALUES:
+            what = f"nested deeper than {MAX_DEPTH} levels" if deep else f"more than {MAX_VALUES:,} values"
+            mark = event.start_mark
+            raise _fail(name, what, mark.line + 1 if mark else None, mark.column + 1 if mark else None)
 
 
 def _yaml_loader() -> type:
@@ -169,9 +199,9 @@ def _finish(
     if not isinstance(raw, dict):
         problem = Diagnostic("ERROR", "SCHEMA_VALIDATION_FAILED", "Definition must be a valid JSON object")
         raise DefinitionError(f"{name}: Definition must be a valid JSON object; this is {_kind(raw)}", [problem])
-    left: dict[str, None] = {}
-    raw = _substitute(raw, given, left, 0, name)
-    return Definition(raw, text, name, tuple(left), index)
+    filled = _Substitution(given, name)
+    raw = filled.value(raw, 0)
+    return Definition(raw, text, name, tuple(filled.left), index)
 
 
 def _kind(value: JSON) -> str:
@@ -179,27 +209,34 @@ def _kind(value: JSON) -> str:
     return kinds.get(type(value), "a number")
 
 
-def _substitute(value: JSON, given: Mapping[str, JSON], left: dict[str, None], depth: int, name: str) -> JSON:
-    if depth > MAX_DEPTH:
-        raise _fail(name, f"nested deeper than {MAX_DEPTH} levels", None, None)
-    if isinstance(value, str):
-        return _fill(value, given, left) if "${" in value else value
-    if isinstance(value, list):
-        return [_substitute(v, given, left, depth + 1, name) for v in value]
-    if isinstance(value, dict):
-        return {_fill(str(k), given, left): _substitute(v, given, left, depth + 1, name) for k, v in value.items()}
-    return value
+class _Substitution:
+    """Copies a definition with its tokens filled in; what it cannot fill is in ``left``."""
 
+    def __init__(self, given: Mapping[str, JSON], name: str) -> None:
+        self.given, self.name = given, name
+        self.left: dict[str, None] = {}
 
-def _fill(text: str, given: Mapping[str, JSON], left: dict[str, None]) -> str:
-    def one(m: re.Match[str]) -> str:
-        if m[1] in given:
-            value = given[m[1]]
-            return value if isinstance(value, str) else json.dumps(value)
-        left[m[0]] = None
+    def value(self, value: JSON, depth: int) -> JSON:
+        if depth > MAX_DEPTH:
+            raise _fail(self.name, f"nested deeper than {MAX_DEPTH} levels", None, None)
+        if isinstance(value, str):
+            return self.text(value) if "${" in value else value
+        if isinstance(value, list):
+            return [self.value(v, depth + 1) for v in value]
+        if isinstance(value, dict):
+            return {self.text(str(k)): self.value(v, depth + 1) for k, v in value.items()}
+        if value is None or isinstance(value, int) or (isinstance(value, float) and math.isfinite(value)):
+            return value
+        raise _fail(self.name, f"{str(value)[:60]} is not JSON; write a number, or a string", None, None)
+
+    def text(self, text: str) -> str:
+        return TOKEN.sub(self._one, text) if "${" in text else text
+
+    def _one(self, m: re.Match[str]) -> str:
+        if m[1] in self.given:
+            return _given(self.given[m[1]], m[1])
+        self.left[m[0]] = None
         return m[0]
-
-    return TOKEN.sub(one, text)
 
 
 def json_positions(text: str) -> dict[str, tuple[int, int]]:
@@ -255,7 +292,7 @@ def yaml_positions(text: str) -> dict[str, tuple[int, int]]:
     import yaml
 
     where: dict[str, tuple[int, int]] = {}
-    todo = [("", yaml.compose(text, Loader=yaml.SafeLoader), None)]
+    todo = [("", yaml.compose(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)), None)]
     while todo:
         pointer, node, mark = todo.pop()
         if node is None or pointer in where:

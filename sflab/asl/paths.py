@@ -13,21 +13,34 @@ index(n)``.
 from __future__ import annotations
 
 import functools
+import itertools
 import math
+import random
 import re
 from typing import TYPE_CHECKING, Any, Protocol
 
 from sflab.asl.model import JSON, StatesError, compact
+from sflab.asl.regex import Regex, RegexSyntaxError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
+    Operand = Callable[[JSON, "_Reading"], Any]
+
 Key = str | int
-MAX_NODES = 1_000_000  # what one path may visit: a deep scan of a 256 KiB document has a hundredth of it
+MAX_NODES = 1_000_000  # values one path may look at: a document of 256 KiB has an eighth of it
 
 
 class Scope(Protocol):
-    """What expressions see beside the input: the context object and the variables."""
+    """What expressions see beside the input: the context object, the variables, the time and seeded chance."""
+
+    @property
+    def now(self) -> float:
+        """The execution's clock, in epoch seconds."""
+
+    @property
+    def chance(self) -> random.Random:
+        """The execution's seeded generator."""
 
     def context(self) -> dict[str, JSON]:
         """Return the context object, ``$$``."""
@@ -77,7 +90,7 @@ class Path:
     def find(self, value: JSON) -> JSON:
         """Return what the path names in *value*, whatever its root."""
         if not self.definite:
-            return _search(self.steps, value, value)
+            return _search(self.steps, value, _Reading(value))
         top = value
         for key in self.keys:
             if type(value) is dict or isinstance(value, dict):
@@ -110,7 +123,12 @@ class Path:
 @functools.lru_cache(maxsize=8192)
 def compile_path(text: str) -> Path:
     """Compile a path; raises PathSyntaxError."""
-    return Path(text)
+    try:
+        return Path(text)
+    except PathSyntaxError:
+        raise
+    except ValueError as e:  # a number of thousands of digits
+        raise PathSyntaxError(str(e)) from None
 
 
 def is_reference(path: Path) -> bool:
@@ -148,20 +166,35 @@ Step = tuple[
 ]  # ("key", k) ("any",) ("keys", [..]) ("slice", a, b, s) ("filter", test) ("deep",) ("call", name, args)
 
 
-def _search(steps: tuple[Step, ...], top: JSON, root: JSON) -> JSON:
+class _Reading:
+    """One reading of a path: the document, and how much more of it may be looked at."""
+
+    __slots__ = ("left", "root")
+
+    def __init__(self, root: JSON) -> None:
+        self.root, self.left = root, MAX_NODES
+
+    def spend(self, count: int) -> None:
+        self.left -= count
+        if self.left < 0:
+            msg = "the path selects too much"
+            raise PathNotFoundError(msg)
+
+    def take(self, values: Iterable[JSON]) -> list[JSON]:
+        found = list(itertools.islice(values, max(self.left, 0) + 1))
+        self.spend(len(found))
+        return found
+
+
+def _search(steps: tuple[Step, ...], top: JSON, reading: _Reading) -> JSON:
     found = [top]
     single = True  # still one place: a function is then given the value itself, and answers with a value
-    seen = 0
     for step in steps:
         kind = step[0]
         if kind == "call":
             return _call(step[1], step[2], found[0] if single and found else found)
         single = single and kind == "key"
-        found = list(_STEPS[kind](found, step, root))
-        seen += len(found)
-        if seen > MAX_NODES:
-            msg = "the path selects too much"
-            raise PathNotFoundError(msg)
+        found = reading.take(_STEPS[kind](found, step, reading))
     return found
 
 
@@ -189,19 +222,18 @@ def _deep(found: list[JSON]) -> Iterator[JSON]:
             todo += reversed(list(_children(value)))
 
 
-def _filter(found: list[JSON], test: Callable[[JSON, JSON], Any], root: JSON) -> Iterator[JSON]:
-    for value in found:
-        for item in value if isinstance(value, list) else (value,):
-            if _truthy(test(item, root)):
-                yield item
+def _filter(found: list[JSON], test: Operand, reading: _Reading) -> Iterator[JSON]:
+    for item in reading.take(item for value in found for item in (value if isinstance(value, list) else (value,))):
+        if _truthy(test(item, reading)):
+            yield item
 
 
-_STEPS: dict[str, Callable[[list[JSON], Step, JSON], Iterable[JSON]]] = {
+_STEPS: dict[str, Callable[[list[JSON], Step, _Reading], Iterable[JSON]]] = {
     "key": lambda found, step, _: _keys(found, (step[1],)),
     "keys": lambda found, step, _: _union(found, step[1]),
-    "any": lambda found, _, __: [child for value in found for child in _children(value)],
-    "slice": lambda found, step, _: [x for v in found if isinstance(v, list) for x in v[step[1] : step[2] : step[3]]],
-    "filter": lambda found, step, root: _filter(found, step[1], root),
+    "any": lambda found, _, __: (child for value in found for child in _children(value)),
+    "slice": lambda found, step, _: (x for v in found if isinstance(v, list) for x in v[step[1] : step[2] : step[3]]),
+    "filter": lambda found, step, reading: _filter(found, step[1], reading),
     "deep": lambda found, _, __: _deep(found),
 }
 
@@ -229,7 +261,11 @@ def _call(name: str, args: tuple[JSON, ...], value: JSON) -> JSON:
     if not numbers:
         msg = "Aggregation function attempted to calculate value using empty array"
         raise PathNotFoundError(msg)
-    return _AGGREGATES[name](numbers)
+    try:
+        return _AGGREGATES[name](numbers)
+    except OverflowError:
+        msg = "the numbers are too large"
+        raise PathNotFoundError(msg) from None
 
 
 def _stddev(xs: list[float]) -> float:
@@ -391,33 +427,38 @@ class _Parser:
             raise self.fail("] is missing")
         return step
 
-    # -- filters: closures (item, root) -> value
+    # -- filters: closures (item, reading) -> value
 
-    def either(self) -> Callable[[JSON, JSON], Any]:
+    def deeper(self) -> None:
         self.depth += 1
         if self.depth > 50:
             raise self.fail("nested too deeply")
+
+    def either(self) -> Operand:
+        self.deeper()
         tests = [self.both()]
         while self.spaced("||"):
             tests.append(self.both())
         self.depth -= 1
-        return tests[0] if len(tests) == 1 else lambda item, root: any(_truthy(t(item, root)) for t in tests)
+        return tests[0] if len(tests) == 1 else lambda item, reading: any(_truthy(t(item, reading)) for t in tests)
 
-    def both(self) -> Callable[[JSON, JSON], Any]:
+    def both(self) -> Operand:
         tests = [self.one()]
         while self.spaced("&&"):
             tests.append(self.one())
-        return tests[0] if len(tests) == 1 else lambda item, root: all(_truthy(t(item, root)) for t in tests)
+        return tests[0] if len(tests) == 1 else lambda item, reading: all(_truthy(t(item, reading)) for t in tests)
 
     def spaced(self, literal: str) -> bool:
         self.space()
         return self.eat(literal)
 
-    def one(self) -> Callable[[JSON, JSON], Any]:
+    def one(self) -> Operand:
         self.space()
         if self.eat("!"):
+            self.deeper()
             test = self.one()
-            return lambda item, root: not _truthy(test(item, root))
+            self.depth -= 1
+            return lambda item, reading: not _truthy(test(item, reading))
         if self.eat("("):
             test = self.either()
             self.space()
@@ -428,31 +469,30 @@ class _Parser:
         m = self.match(_OPERATOR)
         if not m:
             return left
-        compare = _COMPARE[m[1].lower()]
         self.space()
-        right = self.operand()
-        return lambda item, root: compare(left(item, root), right(item, root))
+        return _comparison(m[1].lower(), left, self.operand())
 
-    def operand(self) -> Callable[[JSON, JSON], Any]:
+    def operand(self) -> Operand:
         self.space()
         if self.text[self.at : self.at + 1] in ("@", "$") and self.at < len(self.text):
             own = self.text[self.at] == "@"
             self.at += 1
             steps = tuple(self.steps())
             definite = all(s[0] == "key" for s in steps)
-            return lambda item, root: _operand(steps, item if own else root, definite=definite)
+            return lambda item, reading: _operand(steps, item if own else reading.root, reading, definite=definite)
         value = self.literal()
-        return lambda _item, _root: value
+        return lambda _item, _reading: value
 
     def literal(self) -> Any:
         if m := self.match(_QUOTED):
             return _unescape(m)
         if m := self.match(_REGEX):
             try:
-                return re.compile(m[1], re.IGNORECASE if "i" in m[2] else 0)
-            except re.error as e:
+                return Regex(m[1], ignore_case="i" in m[2], dot_all="s" in m[2])
+            except RegexSyntaxError as e:
                 raise self.fail(f"the regular expression is wrong ({e})") from None
         if self.eat("["):
+            self.deeper()
             items = []
             self.space()
             while not self.eat("]"):
@@ -460,6 +500,7 @@ class _Parser:
                 self.space()
                 self.eat(",")
                 self.space()
+            self.depth -= 1
             return items
         if m := self.match(_WORD):
             word = m[0]
@@ -479,11 +520,26 @@ def _unescape(m: re.Match[str]) -> str:
 _NOTHING: Any = object()
 
 
-def _operand(steps: tuple[Step, ...], value: JSON, *, definite: bool) -> Any:
+def _comparison(name: str, left: Operand, right: Operand) -> Operand:
+    compare = _COMPARE[name]
+    if name in ("==", "!=", "<", "<=", ">", ">="):
+        return lambda item, reading: compare(left(item, reading), right(item, reading))
+
+    def through(item: JSON, reading: _Reading) -> bool:
+        a, b = left(item, reading), right(item, reading)
+        reading.spend(sum(len(x) for x in (a, b) if isinstance(x, (str, list))))  # what these look through
+        return compare(a, b)
+
+    return through
+
+
+def _operand(steps: tuple[Step, ...], value: JSON, reading: _Reading, *, definite: bool) -> Any:
     if not definite:
         try:
-            return _search(steps, value, value)
+            return _search(steps, value, reading)
         except PathNotFoundError:
+            if reading.left < 0:
+                raise
             return _NOTHING
     for step in steps:
         found = list(_keys([value], (step[1],)))
@@ -508,9 +564,9 @@ def _same(left: Any, right: Any) -> bool:
 
 
 def _matches(left: Any, right: Any) -> bool:
-    if isinstance(left, re.Pattern):
+    if isinstance(left, Regex):
         left, right = right, left
-    return isinstance(left, str) and isinstance(right, re.Pattern) and bool(right.fullmatch(left))
+    return isinstance(left, str) and isinstance(right, Regex) and right.matches(left)
 
 
 def _size(left: Any) -> int:

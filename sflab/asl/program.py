@@ -9,18 +9,18 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from sflab.asl import choice, dataflow
+from sflab.asl import choice, dataflow, jsonata
 from sflab.asl.model import JSON, StatesError, compact, runtime_error, scopes, step
 from sflab.asl.paths import PathNotFoundError, Scope, compile_path
+from sflab.errors import DefinitionError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     Closure = Callable[[JSON, Scope], JSON]
-    Finish = Callable[[JSON, JSON, Scope], JSON]  # (raw input, result, scope) -> output
+    Stage = Callable[[JSON, JSON, Scope], JSON]  # (raw input, result, scope) -> output, or the variables assigned
 
 INSTANT = ("Pass", "Choice", "Succeed", "Fail")
 MAX_WAIT = 2**31 - 1  # seconds; recorded: 24,855 days are taken, 24,856 are "too long"
@@ -84,8 +84,8 @@ class Catcher:
 
     errors: tuple[str, ...]
     next: str
-    place: Callable[[JSON, JSON], JSON] | None
-    assign: Closure | None
+    output: Stage | None  # (the state's input, the error output, scope); None: the error output itself
+    assign: Stage | None
 
 
 class State:
@@ -101,6 +101,7 @@ class State:
         "finish",
         "growth",
         "heartbeat",
+        "jsonata",
         "kind",
         "map",
         "name",
@@ -121,11 +122,12 @@ class State:
         self.kind: str = raw["Type"]
         self.entered, self.exited = f"{self.kind}StateEntered", f"{self.kind}StateExited"
         self.next: str | None = raw.get("Next")
-        self.effective: Closure | None = dataflow.effective_input(raw)
-        self.finish: Finish | None = _finish(raw)
-        self.assign: Closure | None = dataflow.template(raw["Assign"]) if raw.get("Assign") else None
+        self.jsonata = raw.get("QueryLanguage", program.root.raw.get("QueryLanguage")) == "JSONata"
+        self.effective: Closure | None = _arguments(raw) if self.jsonata else dataflow.effective_input(raw)
+        self.finish: Stage | None = _output(raw, "Output") if self.jsonata else _finish(raw)
+        self.assign: Stage | None = _assign(raw, "Assign", jsonata_=self.jsonata)
         self.retriers = tuple(_retrier(r) for r in raw.get("Retry", ()))
-        self.catchers = tuple(_catcher(c) for c in raw.get("Catch", ()))
+        self.catchers = tuple(_catcher(c, i, jsonata_=self.jsonata) for i, c in enumerate(raw.get("Catch", ())))
         self.run: Callable[[JSON, Scope], tuple[JSON, str | None, dict[str, JSON] | None]] | None = None
         self.growth: int | None = None  # bytes this state can add to its input; None: measure its output
         self.resource: Resource | None = None
@@ -175,10 +177,44 @@ def _program_at(root: Program, pointer: str) -> Program:
     return next(p for state in root.at.values() for p in state.programs if p.pointer == pointer)
 
 
-# ── instant states: run(value, scope) -> (output, next, assigned) ────────────────────────────────────────────────────
+# ── what a state does to its data, in either language ────────────────────────────────────────────────────────────────
+
+_NO_RESULT: Any = object()  # what `$states.result` is in a state that has none
 
 
-def _finish(raw: dict[str, JSON]) -> Finish | None:
+def _members(value: JSON, result: JSON) -> dict[str, JSON]:
+    """``$states``, but for its context."""
+    return {"input": value} if result is _NO_RESULT else {"input": value, "result": result}
+
+
+def _evaluated(raw: JSON, field: str, expect: str | None = None) -> Closure:
+    """Return a JSONata field as a closure over (the state's input, scope)."""
+    evaluate = jsonata.compile_field(raw, field, expect=expect)
+    return lambda value, scope: evaluate({"input": value}, scope)
+
+
+def _arguments(raw: dict[str, JSON]) -> Closure | None:
+    return _evaluated(raw["Arguments"], "Arguments") if "Arguments" in raw else None
+
+
+def _output(raw: dict[str, JSON], field: str) -> Stage | None:
+    if "Output" not in raw:
+        return None
+    evaluate = jsonata.compile_field(raw["Output"], field)
+    return lambda value, result, scope: evaluate(_members(value, result), scope)
+
+
+def _assign(raw: dict[str, JSON], field: str, *, jsonata_: bool) -> Stage | None:
+    if not raw.get("Assign"):
+        return None
+    if jsonata_:
+        evaluate = jsonata.compile_field(raw["Assign"], field)
+        return lambda value, result, scope: evaluate(_members(value, result), scope)
+    build = dataflow.template(raw["Assign"])
+    return lambda _value, result, scope: build(result, scope)
+
+
+def _finish(raw: dict[str, JSON]) -> Stage | None:
     """ResultSelector, ResultPath, OutputPath in one; None where the result is the output."""
     select = dataflow.result_selector(raw)
     place = dataflow.placer(raw["ResultPath"]) if "ResultPath" in raw else None
@@ -196,13 +232,19 @@ def _finish(raw: dict[str, JSON]) -> Finish | None:
     return finish
 
 
+# ── instant states: run(value, scope) -> (output, next, assigned) ────────────────────────────────────────────────────
+
+
 def _pass(state: State) -> None:
+    if state.jsonata:
+        _pass_on(state)
+        return
     raw, effective, finish, assign, after = state.raw, state.effective, state.finish, state.assign, state.next
     fixed, result = "Result" in raw, raw.get("Result")
 
     def run(value: JSON, scope: Scope) -> tuple[JSON, str | None, dict[str, JSON] | None]:
         made = result if fixed else effective(value, scope) if effective else value
-        assigned = assign(made, scope) if assign else None
+        assigned = assign(value, made, scope) if assign else None
         return (finish(value, made, scope) if finish else made), after, assigned
 
     state.run = run
@@ -212,29 +254,55 @@ def _pass(state: State) -> None:
             state.growth = None if state.growth > dataflow.MAX_BYTES else state.growth
 
 
+def _pass_on(state: State) -> None:
+    """A JSONata state without a result: Pass and Succeed."""
+    finish, assign, after = state.finish, state.assign, state.next
+
+    def run(value: JSON, scope: Scope) -> tuple[JSON, str | None, dict[str, JSON] | None]:
+        output = finish(value, _NO_RESULT, scope) if finish else value
+        return output, after, assign(value, _NO_RESULT, scope) if assign else None
+
+    state.run = run
+    state.growth = None if finish else 0
+
+
 def _choice(state: State) -> None:
-    raw, assign, default = state.raw, state.assign, state.raw.get("Default")
-    effective, output = state.effective, state.finish
-    rules = [
-        (choice.compile_rule(r), r["Next"], dataflow.template(r["Assign"]) if "Assign" in r else None)
-        for r in raw["Choices"]
-    ]
+    effective, finish, assign, default = state.effective, state.finish, state.assign, state.raw.get("Default")
+    rules = [_rule(state, rule, f"Choices[{i}]") for i, rule in enumerate(state.raw["Choices"])]
+    none = _NO_RESULT if state.jsonata else None
 
     def run(value: JSON, scope: Scope) -> tuple[JSON, str | None, dict[str, JSON] | None]:
         seen = effective(value, scope) if effective else value
-        for test, after, set_ in rules:
+        result = seen if none is None else none
+        for test, after, out, set_ in rules:
             if test(seen, scope):
-                return (output(value, seen, scope) if output else seen), after, set_(seen, scope) if set_ else None
+                output = out(value, result, scope) if out else seen
+                return output, after, set_(value, result, scope) if set_ else None
         if default is None:
             cause = f"No choice rule matched and no Default is given in state '{state.name}'"
             raise StatesError("States.NoChoiceMatched", cause)
-        return (output(value, seen, scope) if output else seen), default, assign(seen, scope) if assign else None
+        output = finish(value, result, scope) if finish else seen
+        return output, default, assign(value, result, scope) if assign else None
 
     state.run = run
-    state.growth = 0 if not effective and not output and not any(r[2] for r in rules) else None
+    state.growth = 0 if not effective and not finish and not any(rule[2] for rule in rules) else None
+
+
+def _rule(
+    state: State, rule: dict[str, JSON], field: str
+) -> tuple[Callable[[JSON, Scope], Any], str, Stage | None, Stage | None]:
+    """Return (test, next, output, assign) of one choice rule."""
+    assign = _assign(rule, f"{field}/Assign", jsonata_=state.jsonata)
+    if not state.jsonata:
+        return choice.compile_rule(rule), rule["Next"], state.finish, assign
+    test = _evaluated(rule["Condition"], f"{field}/Condition", "boolean")
+    return test, rule["Next"], _output(rule, f"{field}/Output"), assign
 
 
 def _succeed(state: State) -> None:
+    if state.jsonata:
+        _pass_on(state)
+        return
     effective, output = state.effective, state.finish
 
     def run(value: JSON, scope: Scope) -> tuple[JSON, str | None, dict[str, JSON] | None]:
@@ -246,17 +314,23 @@ def _succeed(state: State) -> None:
 
 
 def _fail(state: State) -> None:
-    raw = state.raw
-    parts = [
-        dataflow.expression(raw[f"{name}Path"], f"{name}Path") if f"{name}Path" in raw else _constant(raw.get(name))
-        for name in ("Error", "Cause")
-    ]
+    parts = [_said(state, name) for name in ("Error", "Cause")]
 
     def run(value: JSON, scope: Scope) -> tuple[JSON, str | None, dict[str, JSON] | None]:
         error, cause = (part(value, scope) for part in parts)
         raise StatesError(error if isinstance(error, str | None) else compact(error), cause)
 
     state.run = run
+
+
+def _said(state: State, name: str) -> Closure:
+    """Return a Fail state's Error or Cause."""
+    raw = state.raw
+    if state.jsonata and name in raw:
+        return _evaluated(raw[name], name, "string")
+    if f"{name}Path" in raw:
+        return dataflow.expression(raw[f"{name}Path"], f"{name}Path")
+    return _constant(raw.get(name))
 
 
 def _constant(value: JSON) -> Closure:
@@ -268,7 +342,9 @@ def _constant(value: JSON) -> Closure:
 
 def _wait(state: State) -> None:
     raw = state.raw
-    if "Seconds" in raw:
+    if state.jsonata:
+        state.wait = _wait_jsonata(raw)
+    elif "Seconds" in raw:
         state.wait = _constant(("seconds", raw["Seconds"]))
     elif "Timestamp" in raw:
         state.wait = _constant(("until", choice.timestamp(raw["Timestamp"])))
@@ -276,6 +352,29 @@ def _wait(state: State) -> None:
         state.wait = _seconds_path(raw["SecondsPath"])
     else:
         state.wait = _timestamp_path(raw["TimestampPath"])
+
+
+def _wait_jsonata(raw: dict[str, JSON]) -> Closure:
+    name = "Seconds" if "Seconds" in raw else "Timestamp"
+    evaluate = _evaluated(raw[name], name)
+
+    def wait(value: JSON, scope: Scope) -> JSON:
+        found = evaluate(value, scope)
+        if name == "Timestamp":
+            moment = choice.timestamp(found)
+            if moment is None:
+                what = "cannot be parsed as an ISO-8601 extended offset date-time format string"
+                raise _query_error(f"The Timestamp field {what}: {_bare(found)}", name)
+            return "until", moment
+        if not isinstance(found, int) or isinstance(found, bool) or found < 0:
+            raise _query_error(f"The Seconds field must be a whole number of at least 0: {_bare(found)}", name)
+        return "seconds", found
+
+    return wait
+
+
+def _query_error(cause: str, location: str) -> StatesError:
+    return StatesError("States.QueryEvaluationError", cause, runtime=True, location=location)
 
 
 def _seconds_path(text: str) -> Closure:
@@ -319,14 +418,17 @@ def _bare(value: JSON) -> str:
 
 def _task(state: State) -> None:
     state.resource = resource(state.raw["Resource"])
-    state.timeout = _limit(state.raw, "TimeoutSeconds")
-    state.heartbeat = _limit(state.raw, "HeartbeatSeconds")
-    credentials = state.raw.get("Credentials")
-    state.credentials = dataflow.template(credentials) if credentials else None
+    state.timeout = _limit(state, "TimeoutSeconds")
+    state.heartbeat = _limit(state, "HeartbeatSeconds")
+    if credentials := state.raw.get("Credentials"):
+        state.credentials = _evaluated(credentials, "Credentials") if state.jsonata else dataflow.template(credentials)
 
 
-def _limit(raw: dict[str, JSON], name: str) -> Closure | None:
+def _limit(state: State, name: str) -> Closure | None:
     """Return a time limit in seconds, from ``name`` or ``namePath``; a path that leads nowhere fails the state."""
+    raw = state.raw
+    if state.jsonata and name in raw:
+        return _evaluated(raw[name], name, "number")
     if f"{name}Path" in raw:
         return dataflow.path_field(raw[f"{name}Path"])
     return _constant(raw[name]) if name in raw else None
@@ -342,28 +444,62 @@ def _parallel(state: State) -> None:
 class MapFields:
     """A Map state: ``items`` gives its array, ``select`` an iteration's input, ``limit`` how many run at once."""
 
-    items: Closure | None
+    items: Closure
     select: Closure | None
     limit: Closure
-    distributed: bool
+    checks: tuple[Closure, ...]  # raise where a tolerated failure is out of range
 
 
 def _map(state: State) -> None:
     raw = state.raw
     _parallel(state)
     processor = raw.get("ItemProcessor") or raw.get("Iterator") or {}
-    path = dataflow.path_field(raw["ItemsPath"]) if "ItemsPath" in raw else None
+    if processor.get("ProcessorConfig", {}).get("Mode") == "DISTRIBUTED":
+        raise DefinitionError(
+            f"{state.pointer}: a Distributed Map is drawn, validated and priced, but not run here; "
+            'run it with "Mode": "INLINE", or on AWS with sf.AWS(…)'
+        )
     select = raw.get("ItemSelector", raw.get("Parameters"))
     state.effective = dataflow.path_field(raw["InputPath"]) if "InputPath" in raw else None
+    compiled = None
+    if select is not None:
+        compiled = _evaluated(select, "ItemSelector") if state.jsonata else dataflow.template(select)
     state.map = MapFields(
-        items=path,
-        select=dataflow.template(select) if select is not None else None,
-        limit=_concurrency(raw),
-        distributed=processor.get("ProcessorConfig", {}).get("Mode") == "DISTRIBUTED",
+        items=_items_jsonata(raw) if state.jsonata else _items(raw),
+        select=compiled,
+        limit=_concurrency(raw, jsonata_=state.jsonata),
+        checks=tuple(_tolerated(raw, rule) for rule in _TOLERATED if f"{rule[0]}Path" in raw),
     )
 
 
-def _concurrency(raw: dict[str, JSON]) -> Closure:
+def _items(raw: dict[str, JSON]) -> Closure:
+    text = raw.get("ItemsPath", "$")
+    path = dataflow.path_field(text)
+
+    def items(value: JSON, scope: Scope) -> JSON:
+        found = path(value, scope) if path else value
+        if not isinstance(found, list):
+            raise runtime_error(f'Reference path "{text}" must point to array.')
+        return found
+
+    return items
+
+
+def _items_jsonata(raw: dict[str, JSON]) -> Closure:
+    if "Items" in raw:
+        return _evaluated(raw["Items"], "Items", "array")
+
+    def items(value: JSON, _scope: Scope) -> JSON:
+        if not isinstance(value, list):
+            raise _query_error(f"Map state input must be an array but was: {compact(value)}", "")
+        return value
+
+    return items
+
+
+def _concurrency(raw: dict[str, JSON], *, jsonata_: bool) -> Closure:
+    if jsonata_ and "MaxConcurrency" in raw:
+        return _evaluated(raw["MaxConcurrency"], "MaxConcurrency", "number")
     if "MaxConcurrencyPath" not in raw:
         return _constant(raw.get("MaxConcurrency") or 0)
     text = raw["MaxConcurrencyPath"]
@@ -379,6 +515,33 @@ def _concurrency(raw: dict[str, JSON]) -> Closure:
         return found
 
     return limit
+
+
+#: field, what its value must parse as, the words for that, the bounds and the words for those
+_Rule = tuple[str, Callable[[str], float], str, float, float, str]
+_TOLERATED: tuple[_Rule, ...] = (
+    ("ToleratedFailureCount", int, "integer", 0, math.inf, "cannot be negative"),
+    ("ToleratedFailurePercentage", float, "float", 0, 100, "must be between 0 and 100"),
+)
+
+
+def _tolerated(raw: dict[str, JSON], rule: _Rule) -> Closure:
+    name, cast, kind, least, most, words = rule
+    text = raw[f"{name}Path"]
+    path = dataflow.path_field(text)
+
+    def check(value: JSON, scope: Scope) -> JSON:
+        found = path(value, scope) if path else value
+        try:
+            number = cast(_bare(found))
+        except ValueError:
+            cause = f'The {name}Path field refers to value "{_bare(found)}" which is not a valid {kind}: {text}'
+            raise runtime_error(cause) from None
+        if not least <= number <= most:
+            raise runtime_error(f"{name} {words}.")
+        return number
+
+    return check
 
 
 _COMPILERS: dict[str, Callable[[State], None]] = {
@@ -404,13 +567,21 @@ def _retrier(raw: dict[str, JSON]) -> Retrier:
     )
 
 
-def _catcher(raw: dict[str, JSON]) -> Catcher:
-    return Catcher(
-        errors=tuple(raw["ErrorEquals"]),
-        next=raw["Next"],
-        place=dataflow.placer(raw["ResultPath"]) if "ResultPath" in raw else None,
-        assign=dataflow.template(raw["Assign"]) if raw.get("Assign") else None,
-    )
+def _catcher(raw: dict[str, JSON], index: int, *, jsonata_: bool) -> Catcher:
+    output: Stage | None = None
+    if jsonata_:
+        if "Output" in raw:
+            evaluate = jsonata.compile_field(raw["Output"], f"Catch[{index}]/Output")
+            output = lambda value, said, scope: evaluate({"input": value, "errorOutput": said}, scope)  # noqa: E731
+    elif (place := dataflow.placer(raw.get("ResultPath", "$"))) is not None:
+        output = lambda value, said, _scope: place(value, said)  # noqa: E731
+    assign: Stage | None = None
+    if raw.get("Assign") and jsonata_:
+        variables = jsonata.compile_field(raw["Assign"], f"Catch[{index}]/Assign")
+        assign = lambda value, said, scope: variables({"input": value, "errorOutput": said}, scope)  # noqa: E731
+    elif raw.get("Assign"):
+        assign = _assign(raw, "Assign", jsonata_=False)
+    return Catcher(tuple(raw["ErrorEquals"]), raw["Next"], output, assign)
 
 
 def matches(errors: tuple[str, ...], error: str | None) -> bool:

@@ -12,7 +12,7 @@ import re
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from sflab.asl import choice, fields
+from sflab.asl import choice, fields, jsonata
 from sflab.asl.fields import Field
 from sflab.asl.intrinsics import IntrinsicSyntaxError, compile_call, java_order
 from sflab.asl.model import JSON, STATE_TYPES, TOKEN, scopes, step, unstep
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 SCHEMA = "SCHEMA_VALIDATION_FAILED"
 TARGET = "MISSING_TRANSITION_TARGET"
 
+#: Fields whose strings are never JSONata; branches and processors are checked state by state.
+_NOT_EVALUATED = ("Comment", "Resource", "Branches", "ItemProcessor", "Iterator", "Next", "Default", "Type", "Label")
 _NAME_LIMIT = 80  # characters of a state's name (quotas page)
 _VARIABLE = re.compile(r"[^\W\d]\w{0,79}")
 _INVOKED = "invoke"
@@ -151,7 +153,7 @@ class _Checker:
         """Reachable states, and a way to the end."""
         start = raw.get("StartAt")
         known = {n: s for n, s in states.items() if isinstance(s, dict)}
-        if start not in known:
+        if not isinstance(start, str) or start not in known:
             return
         reached, todo = {start}, [start]
         while todo:
@@ -200,6 +202,8 @@ class _Checker:
                 )
         if "Next" in fields.STATES[kind]:
             self.next_or_end(state, pointer)
+        if own == "JSONata":
+            self.expressions({n: v for n, v in state.items() if n not in _NOT_EVALUATED}, pointer)
         getattr(self, f"_{kind.lower()}", lambda *_: None)(state, pointer, own)
 
     def next_or_end(self, state: dict[str, JSON], pointer: str) -> None:
@@ -242,9 +246,9 @@ class _Checker:
         if not any(name in state for name in group):
             self.error(f"One of these fields is required: [{', '.join(group)}]", pointer)
 
-    def _parallel(self, state: dict[str, JSON], pointer: str, language: str) -> None:
+    def _parallel(self, state: dict[str, JSON], pointer: str, _language: str) -> None:
         for where, branch in scopes(state, pointer):
-            self.scope(branch, where, language)
+            self.scope(branch, where, self.language)  # a state's own QueryLanguage is for itself alone
 
     def _map(self, state: dict[str, JSON], pointer: str, language: str) -> None:
         if "ItemProcessor" not in state and "Iterator" not in state:
@@ -281,7 +285,7 @@ class _Checker:
         if (
             isinstance(value, str)
             and language == "JSONata"
-            and _is_jsonata(value)
+            and jsonata.is_expression(value)
             and kind not in ("text", "timestamp")
         ):
             return
@@ -309,6 +313,29 @@ class _Checker:
         self.error(
             f"The value for the field '{name}' must be a valid JSONPath or a valid intrinsic function call", owner
         )
+
+    def expressions(self, value: JSON, pointer: str) -> None:
+        """Every ``{% … %}`` below *value*: it parses, and is written whole."""
+        todo: list[tuple[JSON, str]] = [(value, pointer)]
+        while todo:
+            item, where = todo.pop()
+            if isinstance(item, dict):
+                todo += [(inner, where + step(name)) for name, inner in item.items()]
+            elif isinstance(item, list):
+                todo += [(inner, f"{where}/{i}") for i, inner in enumerate(item)]
+            elif isinstance(item, str) and not TOKEN.search(item):
+                self.expression(item, where)
+
+    def expression(self, text: str, pointer: str) -> None:
+        if text.strip().startswith("{%") != text.strip().endswith("%}") or (
+            not jsonata.is_expression(text) and jsonata.is_expression(text.strip())
+        ):
+            self.error("A JSONata expression begins with {% and ends with %}, with nothing around them", pointer)
+        elif jsonata.is_expression(text):
+            try:
+                jsonata.check(text)
+            except jsonata.JsonataSyntaxError as e:
+                self.error(f"Invalid JSONata expression: {e}", pointer)
 
     def errors_of(self, items: list[JSON], pointer: str, what: str) -> None:
         """States.ALL must stand alone and last; what comes after it can never match."""
@@ -456,7 +483,12 @@ def _expression(c: _Checker, value: JSON, pointer: str, _language: str) -> None:
 
 
 def _timestamp(c: _Checker, value: JSON, pointer: str, language: str) -> None:
-    if language == "JSONata" and isinstance(value, str) and _is_jsonata(value) and pointer.endswith("/Timestamp"):
+    if (
+        language == "JSONata"
+        and isinstance(value, str)
+        and jsonata.is_expression(value)
+        and pointer.endswith("/Timestamp")
+    ):
         return
     if choice.timestamp(value) is None:
         c.error("String does not match RFC3339 timestamp", pointer)
@@ -596,10 +628,6 @@ def _compiles(text: str) -> bool:
     except (PathSyntaxError, IntrinsicSyntaxError):
         return False
     return True
-
-
-def _is_jsonata(text: str) -> bool:
-    return text.startswith("{%") and text.endswith("%}")
 
 
 def _recognised(found: Any) -> bool:

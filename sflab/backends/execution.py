@@ -208,7 +208,8 @@ class Execution:
         self.wait()
         outcome = self._outcome()
         if outcome.status != "SUCCEEDED":
-            raise ExecutionFailed(outcome.status, outcome.error, outcome.cause, self.history)
+            history = History(self._events(), self.machine.definition)
+            raise ExecutionFailed(outcome.status, outcome.error, outcome.cause, history)
         return self.output
 
     def wait(self, timeout: float | None = None) -> Execution:

@@ -71,12 +71,13 @@ class LocalExecution(Execution):
 class Local:
     """Runs state machines in this process.
 
-    *functions* binds Lambda function names to ``callable(event, context)`` or `sflab.mock`; *tasks* binds a
-    state's name, or a
-    resource (``dynamodb:putItem``, an ARN), and wins over it: it is given the task's parameters and answers with
-    the task's result. *seed* decides ids, jitter and latencies; *start* is when virtual time begins; *rate* how
-    many seconds of the execution pass in one of yours: infinite by default (virtual time: a run returns at once),
-    1 for real time. *latency* gives tasks that have none of their own a duration: a model such as ``sf.measured()``.
+    *functions* binds Lambda function names to ``callable(event, context)`` or `sflab.mock`; *tasks* binds a state's
+    name, or a resource (``dynamodb:putItem``, an ARN), and wins over it: it is given the task's parameters and
+    answers with the task's result. ``tasks={"*": …}`` answers whatever nothing else is bound to: where the task
+    invokes a Lambda function, as that function. *seed* decides ids, jitter and latencies; *start* is when virtual
+    time begins; *rate* how many seconds of the execution pass in one of yours: infinite by default (virtual time: a
+    run returns at once), 1 for real time. *latency* gives tasks that have none of their own a duration: a model such
+    as ``sf.measured()``.
     """
 
     def __init__(
@@ -159,7 +160,7 @@ class Local:
             if latency is None:
                 return replies
             took = latency.sample(command.resource_type, command.action, machine.type, rng)
-            return [(delay or took, reply) if _last(reply) else (delay, reply) for delay, reply in replies]
+            return [(delay + took if _last(reply) else delay, reply) for delay, reply in replies]
 
         return LocalExecution(machine, run, Drive(run, worker, start=self.start, rate=rate), text)
 
@@ -174,9 +175,11 @@ class Local:
             if key in self.tasks:
                 return answer(self.tasks[key], command, rng, as_function=False)
         name = function_name(command)
-        for key in (name, command.resource):
-            if name is not None and key in self.functions:
-                return answer(self.functions[key], command, rng, as_function=True)
+        for bound in (name, command.resource) if name is not None else ():
+            if bound in self.functions:
+                return answer(self.functions[bound], command, rng, as_function=True)
+        if "*" in self.tasks:
+            return answer(self.tasks["*"], command, rng, as_function=name is not None)
         raise TaskNotFoundError(self._unbound(command, name, short))
 
     def _unbound(self, command: ScheduleTask, name: str | None, short: str) -> str:

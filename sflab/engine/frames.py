@@ -63,6 +63,11 @@ class Frame:
         """The execution's seeded generator."""
         return self.machine.chance
 
+    @property
+    def now(self) -> float:
+        """The execution's clock, in epoch seconds."""
+        return self.machine.now
+
     def context(self) -> dict[str, JSON]:
         """Return the context object, ``$$`` (key order as recorded, conformance §6.2)."""
         context = self.machine.context()

@@ -259,7 +259,7 @@ class Machine:
         """The state's work is done, with *result*: make its output and leave."""
         state = frame.state
         try:
-            assigned = state.assign(result, frame) if state.assign else None
+            assigned = state.assign(frame.input, result, frame) if state.assign else None
             value = result
             if state.finish:
                 value = state.finish(frame.input, result, frame)
@@ -313,14 +313,13 @@ class Machine:
         if seconds > MAX_WAIT:
             raise runtime_error("Wait state delay is too long.")
         if seconds <= 0:
-            self._waited(frame)
+            self._succeed(frame, value)
         else:
             frame.waiting = (self._timer(frame, "_waited", seconds),)
 
     def _waited(self, frame: Frame) -> None:
-        frame.waiting = ()
-        value = frame.input if not frame.state.effective else frame.state.effective(frame.input, frame)
-        self._succeed(frame, value)
+        effective = frame.state.effective
+        self._succeed(frame, effective(frame.input, frame) if effective else frame.input)
 
     def _attempt_Task(self, frame: Frame) -> None:  # noqa: N802
         state, resource = frame.state, frame.state.resource
@@ -390,11 +389,10 @@ class Machine:
         assert fields is not None  # noqa: S101 - compiled with it
         value = state.effective(frame.input, frame) if state.effective else frame.input
         limit = fields.limit(value, frame)
-        items = fields.items(value, frame) if fields.items else value
-        if not isinstance(items, list):
-            where = state.raw.get("ItemsPath", "$")
-            raise runtime_error(f'Reference path "{where}" must point to array.')
+        items = fields.items(value, frame)
         frame.last = self.log.write("MapStateStarted", frame.last, self.now, len(items))
+        for check in fields.checks:
+            check(value, frame)
         self._fork(frame, len(items), limit or INLINE_CONCURRENCY, value, items)
 
     def _fork(self, frame: Frame, count: int, limit: int, value: JSON, items: list[JSON] | None = None) -> None:
@@ -453,9 +451,7 @@ class Machine:
     def _fail(self, frame: Frame, e: StatesError) -> None:
         """The state failed: retry it, catch it, or fail the frame."""
         state = frame.state
-        if e.runtime:
-            where = f"the state '{state.name}' (entered at the event id #{frame.entered_id})"
-            e = StatesError(e.error, f"An error occurred while executing {where}. {e.cause}", location=e.location)
+        evaluation, e = e.location is not None, self._worded(frame, e)
         for i, retrier in enumerate(state.retriers):
             if matches(retrier.errors, e.error):
                 frame.retries = frame.retries or [0] * len(state.retriers)
@@ -465,21 +461,39 @@ class Machine:
                     frame.waiting = (self._timer(frame, "_attempt", delay),)
                     return
                 break
-        if state.kind in ("Parallel", "Map") and frame.left + len(frame.results):
+        if state.kind in ("Parallel", "Map") and (frame.results or evaluation):
             frame.last = self.log.write(f"{state.kind}StateFailed", frame.last, self.now)
         for catcher in state.catchers:
             if matches(catcher.errors, e.error):
                 said = {"Error": e.error, "Cause": e.cause}
                 try:
-                    assigned = catcher.assign(said, frame) if catcher.assign else None
-                    value = catcher.place(frame.input, said) if catcher.place else said
+                    assigned = catcher.assign(frame.input, said, frame) if catcher.assign else None
+                    value = catcher.output(frame.input, said, frame) if catcher.output else said
                 except StatesError as again:
-                    self._fail_frame(frame, again)
+                    self._fail_frame(frame, self._worded(frame, again))
                     return
                 frame.size = None
                 self._leave(frame, catcher.next, value, assigned)
                 return
         self._fail_frame(frame, e)
+
+    def _worded(self, frame: Frame, e: StatesError) -> StatesError:
+        """Give an error of ours the beginning AWS gives it; a failed evaluation has an event of its own besides."""
+        if not e.runtime:
+            return e
+        where = f"the state '{frame.state.name}' (entered at the event id #{frame.entered_id})"
+        worded = StatesError(e.error, f"An error occurred while executing {where}. {e.cause}")
+        if e.location is not None:
+            frame.last = self.log.write(
+                "EvaluationFailed",
+                frame.entered_id,
+                self.now,
+                worded.error,
+                worded.cause,
+                e.location or None,
+                frame.state.name,
+            )
+        return worded
 
     def _fail_frame(self, frame: Frame, e: StatesError) -> None:
         """Nothing took the error: the branch, iteration or execution fails with it."""
@@ -493,6 +507,8 @@ class Machine:
 
     def _child_failed(self, frame: Frame, child: Frame, e: StatesError) -> None:
         """One branch or iteration failed, so all do; every event of it points at the one that failed first."""
+        if frame.children.get(child.index) is not child:
+            return  # a sibling that failed at the same instant was first
         frame.last = failing = child.last
         name, is_map = frame.state.name, frame.state.kind == "Map"
         if is_map:
