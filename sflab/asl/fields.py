@@ -135,3 +135,39 @@ PREDEFINED_ERRORS = (
     "States.ParameterPathFailure", "States.Permissions", "States.QueryEvaluationError", "States.ResultPathMatchFailure",
     "States.ResultWriterFailed", "States.Runtime", "States.TaskFailed", "States.Timeout", "States.Http.Socket",
 )  # fmt: skip
+
+_INVOKED = "invoke"
+
+#: The optimized integrations and their actions; any other service is called as ``aws-sdk:service:action``.
+#: https://docs.aws.amazon.com/step-functions/latest/dg/integrate-optimized.html
+OPTIMIZED: dict[str, frozenset[str]] = {
+    service: frozenset(actions.split())
+    for service, actions in {
+        "apigateway": _INVOKED,
+        "athena": "startQueryExecution stopQueryExecution getQueryExecution getQueryResults",
+        "batch": "submitJob",
+        "bedrock": "invokeModel createModelCustomizationJob",
+        "codebuild": "startBuild stopBuild batchDeleteBuilds batchGetReports startBuildBatch stopBuildBatch "
+        "retryBuildBatch deleteBuildBatch",
+        "databrew": "startJobRun",
+        "dynamodb": "getItem putItem updateItem deleteItem",
+        "ecs": "runTask",
+        "eks": "createCluster deleteCluster createNodegroup deleteNodegroup createFargateProfile deleteFargateProfile "
+        "runJob call",
+        "elasticmapreduce": "createCluster terminateCluster addStep cancelStep setClusterTerminationProtection "
+        "modifyInstanceFleetByName modifyInstanceGroupByName",
+        "emr-containers": "createVirtualCluster deleteVirtualCluster startJobRun",
+        "emr-serverless": "createApplication startApplication stopApplication deleteApplication "
+        "startJobRun cancelJobRun",
+        "events": "putEvents",
+        "glue": "startJobRun",
+        "http": _INVOKED,
+        "lambda": _INVOKED,
+        "mediaconvert": "createJob",
+        "sagemaker": "createEndpoint createEndpointConfig createHyperParameterTuningJob createLabelingJob createModel "
+        "createProcessingJob createTrainingJob createTransformJob updateEndpoint",
+        "sns": "publish",
+        "sqs": "sendMessage",
+        "states": "startExecution",
+    }.items()
+}

@@ -64,6 +64,15 @@ def check(text: str) -> None:
         raise JsonataSyntaxError("$, $$ and bare field names name nothing here; data is in $states.input")
 
 
+def variables(text: str) -> set[str]:
+    """Return the names ``{% … %}`` reads that it does not bind itself; none where it does not parse."""
+    try:
+        compiled = _parsed(text[2:-2].strip())
+    except JsonataSyntaxError:
+        return set()
+    return set(compiled.reads().get("bindings", ())) - {"states", *_FUNCTIONS}
+
+
 def _parsed(body: str) -> Any:
     import jlens
 

@@ -220,7 +220,8 @@ class _Substitution:
         if depth > MAX_DEPTH:
             raise _fail(self.name, f"nested deeper than {MAX_DEPTH} levels", None, None)
         if isinstance(value, str):
-            return self.text(value) if "${" in value else value
+            whole = TOKEN.fullmatch(value)  # a token alone becomes its value as it is: a number stays a number
+            return self._whole(whole[1]) if whole and whole[1] in self.given else self.text(value)
         if isinstance(value, list):
             return [self.value(v, depth + 1) for v in value]
         if isinstance(value, dict):
@@ -228,6 +229,10 @@ class _Substitution:
         if value is None or isinstance(value, int) or (isinstance(value, float) and math.isfinite(value)):
             return value
         raise _fail(self.name, f"{str(value)[:60]} is not JSON; write a number, or a string", None, None)
+
+    def _whole(self, key: str) -> JSON:
+        text = _given(self.given[key], key)  # refuses what is no JSON
+        return self.given[key] if isinstance(self.given[key], str) else json.loads(text)
 
     def text(self, text: str) -> str:
         return TOKEN.sub(self._one, text) if "${" in text else text

@@ -12,7 +12,7 @@ import re
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from sflab.asl import choice, fields, jsonata
+from sflab.asl import choice, fields, jsonata, variables
 from sflab.asl.fields import Field
 from sflab.asl.intrinsics import IntrinsicSyntaxError, compile_call, java_order
 from sflab.asl.model import JSON, STATE_TYPES, TOKEN, scopes, step, unstep
@@ -26,52 +26,25 @@ if TYPE_CHECKING:
 
 SCHEMA = "SCHEMA_VALIDATION_FAILED"
 TARGET = "MISSING_TRANSITION_TARGET"
+UNRESOLVED = "UNRESOLVED_VALUE"  # a token in the place of a number: drawn and validated, but not run
+
+_NUMBERS = ("count", "positive", "seconds", "percentage", "rate", "flag", "timestamp")
 
 #: Fields whose strings are never JSONata; branches and processors are checked state by state.
 _NOT_EVALUATED = ("Comment", "Resource", "Branches", "ItemProcessor", "Iterator", "Next", "Default", "Type", "Label")
 _NAME_LIMIT = 80  # characters of a state's name (quotas page)
 _VARIABLE = re.compile(r"[^\W\d]\w{0,79}")
-_INVOKED = "invoke"
-
-#: The optimized integrations and their actions; any other service is called as ``aws-sdk:service:action``.
-#: https://docs.aws.amazon.com/step-functions/latest/dg/integrate-optimized.html
-OPTIMIZED: dict[str, frozenset[str]] = {
-    service: frozenset(actions.split())
-    for service, actions in {
-        "apigateway": _INVOKED,
-        "athena": "startQueryExecution stopQueryExecution getQueryExecution getQueryResults",
-        "batch": "submitJob",
-        "bedrock": "invokeModel createModelCustomizationJob",
-        "codebuild": "startBuild stopBuild batchDeleteBuilds batchGetReports startBuildBatch stopBuildBatch "
-        "retryBuildBatch deleteBuildBatch",
-        "databrew": "startJobRun",
-        "dynamodb": "getItem putItem updateItem deleteItem",
-        "ecs": "runTask",
-        "eks": "createCluster deleteCluster createNodegroup deleteNodegroup createFargateProfile deleteFargateProfile "
-        "runJob call",
-        "elasticmapreduce": "createCluster terminateCluster addStep cancelStep setClusterTerminationProtection "
-        "modifyInstanceFleetByName modifyInstanceGroupByName",
-        "emr-containers": "createVirtualCluster deleteVirtualCluster startJobRun",
-        "emr-serverless": "createApplication startApplication stopApplication deleteApplication "
-        "startJobRun cancelJobRun",
-        "events": "putEvents",
-        "glue": "startJobRun",
-        "http": _INVOKED,
-        "lambda": _INVOKED,
-        "mediaconvert": "createJob",
-        "sagemaker": "createEndpoint createEndpointConfig createHyperParameterTuningJob createLabelingJob createModel "
-        "createProcessingJob createTrainingJob createTransformJob updateEndpoint",
-        "sns": "publish",
-        "sqs": "sendMessage",
-        "states": "startExecution",
-    }.items()
-}
 
 
 def validate(definition: Definition, type: str = "STANDARD") -> list[Diagnostic]:
     """Return everything found, in the order of the text; *type* is ``STANDARD`` or ``EXPRESS``."""
     checker = _Checker(definition, type)
     checker.top(definition.raw)
+    known = variables.assigned(definition.raw)
+    pointers = {place.name: place.pointer for place in definition.places()}
+    for state, names in variables.references(definition.raw).items():
+        for name in sorted(set(names) - known):
+            checker.warn("UNDEFINED_VARIABLE", f"no state assigns the variable ${name}", pointers[state])
     for token in definition.unresolved:
         checker.warn(
             "UNRESOLVED_SUBSTITUTION",
@@ -281,6 +254,8 @@ class _Checker:
 
     def value(self, kind: str, value: JSON, pointer: str, language: str) -> None:
         if isinstance(value, str) and kind != "any" and TOKEN.search(value):
+            if kind in _NUMBERS:
+                self.warn(UNRESOLVED, f"{value} has to become a value before this can run", pointer)
             return
         if (
             isinstance(value, str)
@@ -633,7 +608,7 @@ def _compiles(text: str) -> bool:
 def _recognised(found: Any) -> bool:
     if found.type.startswith("aws-sdk:"):
         return True
-    return found.action.partition(".")[0] in OPTIMIZED.get(found.type, ())
+    return found.action.partition(".")[0] in fields.OPTIMIZED.get(found.type, ())
 
 
 def _targets(state: dict[str, JSON], pointer: str) -> list[tuple[JSON, str]]:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, overload
 
 from sflab.engine.history import Event, Visit, normalise, visits
-from sflab.errors import DefinitionError, ExecutionFailed
+from sflab.errors import DefinitionError, ExecutionFailed, SflabError
 
 if TYPE_CHECKING:
     import os
@@ -243,8 +243,11 @@ class Execution:
         def pump() -> None:
             sent = seen
             while True:
-                outcome = self._outcome()
-                fresh = self._events(sent)
+                try:
+                    outcome, fresh = self._outcome(), self._events(sent)
+                except SflabError:  # told to whoever asks for the status; a thread has nobody to tell
+                    widget.finish()
+                    return
                 if fresh:
                     sent += len(fresh)
                     widget.extend(fresh)

@@ -34,7 +34,7 @@ class LocalExecution(Execution):
     def __init__(self, machine: StateMachine, run: Machine, drive: Drive, text: str) -> None:
         super().__init__(machine, arn=run.arn, input=text)
         self.run, self.drive = run, drive
-        self.thread: threading.Thread | None = None
+        self.ended = threading.Event()  # and not Thread.join, which an interrupted wait would break for good
         self.trouble: BaseException | None = None
 
     def _events(self, start: int = 0) -> list[Event]:
@@ -50,22 +50,30 @@ class LocalExecution(Execution):
     def stop(self, error: str | None = None, cause: str | None = None) -> None:
         """Abort the execution, as StopExecution does; nothing happens to one that has ended."""
         self.drive.stop(error, cause)
-        if self.thread is not None:
-            self.thread.join()
+        self.ended.wait()
+
+    def wait(self, timeout: float | None = None) -> LocalExecution:
+        """Wait until it has ended, at most *timeout* seconds of yours; in virtual time nothing is left to wait for."""
+        self.ended.wait(timeout)
+        return self
 
     def begin(self, *, background: bool) -> None:
         """Run it: here and now, or on a thread of its own."""
-        if not background:
-            self.drive.run(self.input_text)
+        if background:
+            threading.Thread(target=self._thread, name=f"sflab-{self.name}", daemon=True).start()
             return
-        self.thread = threading.Thread(target=self._thread, name=f"sflab-{self.name}", daemon=True)
-        self.thread.start()
+        try:
+            self.drive.run(self.input_text)
+        finally:
+            self.ended.set()
 
     def _thread(self) -> None:
         try:
             self.drive.run(self.input_text)
         except BaseException as e:  # noqa: BLE001 - told to whoever asks how it stands
             self.trouble = e
+        finally:
+            self.ended.set()
 
 
 class Local:
@@ -231,6 +239,10 @@ def function_name(command: ScheduleTask) -> str | None:
     return parts[6] if len(parts) > 6 else text.strip("${}").removesuffix(".Arn").removesuffix("Arn") or text
 
 
+def _constant(word: str) -> JSON:
+    raise ValueError(f"{word} is not JSON")
+
+
 def input_text(input: JSON) -> str:
     """Return the JSON text of an execution's input.
 
@@ -240,8 +252,8 @@ def input_text(input: JSON) -> str:
     """
     if isinstance(input, str):
         try:
-            json.loads(input)
-        except ValueError as e:
+            json.loads(input, parse_constant=_constant)
+        except (ValueError, RecursionError) as e:
             hint = f"a string is JSON text, as AWS takes it; write {json.dumps(input)!r} for the string itself"
             raise DefinitionError(
                 f"Invalid State Machine Execution Input: {e}. ({hint if len(input) < 60 else 'A str is JSON text.'})"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from sflab.asl import parse
 from sflab.asl.program import Program, compile_program
-from sflab.asl.validate import validate
+from sflab.asl.validate import UNRESOLVED, validate
 from sflab.errors import DefinitionError
 
 if TYPE_CHECKING:
@@ -58,8 +58,8 @@ class StateMachine:
         return validate(self.definition, self.type)
 
     def check(self) -> None:
-        """Raise DefinitionError, listing every error, if AWS would refuse the definition."""
-        errors = [d for d in self._diagnostics if d.severity == "ERROR"]
+        """Raise DefinitionError, listing every reason, if the definition cannot run."""
+        errors = [d for d in self._diagnostics if d.severity == "ERROR" or d.code == UNRESOLVED]
         if errors:
             many = "1 error" if len(errors) == 1 else f"{len(errors)} errors"
             raise DefinitionError.of(f"{self.definition.source}: the definition cannot run ({many}):", errors)

@@ -23,6 +23,7 @@ from sflab.asl.model import Diagnostic, compact
 from sflab.asl.parse import load, loads
 from sflab.asl.program import compile_program
 from sflab.asl.validate import validate
+from sflab.asl.variables import references
 from sflab.backends.drivers import drive
 from sflab.engine.machine import Machine
 from sflab.engine.messages import Reply, ScheduleTask, TaskFailed, TaskStarted, TaskSubmitted, TaskSucceeded
@@ -174,12 +175,22 @@ def check_validate(case: Case, _compare: Any) -> list[str]:
     return [] if ours == theirs else [f"expected {theirs}, got {ours}"]
 
 
+def check_variable_references(case: Case, _compare: Any) -> list[str]:
+    """Differences between the variables AWS says each state reads and ours."""
+    ours = references(case["definition"])
+    answers = [r for r in case["expect"]["responses"].values() if "variableReferences" in r]
+    if not answers:
+        return ["the recording has no variableReferences"]
+    return [f"expected {r['variableReferences']}, got {ours}" for r in answers if r["variableReferences"] != ours]
+
+
 CHECKS = {
     "history": check_history,
     "mocked": check_history,
     "output": check_output,
     "create_error": check_create_error,
     "validate": check_validate,
+    "variable_references": check_variable_references,
 }
 
 

@@ -1,0 +1,1 @@
+"""What it costs: prices, latencies, estimates and comparisons."""

@@ -1,0 +1,1 @@
+"""What is looked at: graphs, tables and the live widget."""
