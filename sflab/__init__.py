@@ -17,10 +17,12 @@ if TYPE_CHECKING:
     from sflab.backends.functions import mock
     from sflab.backends.local import Local
     from sflab.backends.statemachine import StateMachine
+    from sflab.backends.statetest import StateTest
     from sflab.costs.compare import compare
     from sflab.costs.estimate import bill
     from sflab.costs.latency import constant, empirical, lognormal, measured
     from sflab.errors import (
+        ApiError,
         BackendError,
         DefinitionError,
         ExecutionFailed,
@@ -43,6 +45,7 @@ _HOME = {
     "AWS": "backends.aws",
     "Execution": "backends.execution",
     "History": "backends.execution",
+    "StateTest": "backends.statetest",
     "mock": "backends.functions",
     "StatesError": "asl.model",
     # numbers
@@ -53,6 +56,7 @@ _HOME = {
     "lognormal": "costs.latency",
     "measured": "costs.latency",
     # errors
+    "ApiError": "errors",
     "BackendError": "errors",
     "DefinitionError": "errors",
     "ExecutionFailed": "errors",
@@ -63,6 +67,7 @@ _HOME = {
 
 __all__ = [
     "AWS",
+    "ApiError",
     "BackendError",
     "Definition",
     "DefinitionError",
@@ -74,6 +79,7 @@ __all__ = [
     "ReplayError",
     "SflabError",
     "StateMachine",
+    "StateTest",
     "StatesError",
     "TaskNotFoundError",
     "bill",

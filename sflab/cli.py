@@ -282,8 +282,7 @@ def _input(given: str | None) -> str | None:
 
 def _mocks(machine: StateMachine, options: argparse.Namespace) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return what --mock and --mock-rest say, as `Local` takes it: (functions, tasks)."""
-    from sflab.asl.model import compact
-    from sflab.asl.program import resource
+    from sflab.asl.model import compact, resource
     from sflab.backends.functions import mock
 
     functions, tasks = {}, {}

@@ -5,6 +5,7 @@
     ├── TaskNotFoundError      (LookupError)         nothing is bound to a task
     ├── ExecutionFailed        .error .cause .history    raised by Execution.result() only
     ├── ReplayError            .event_id             history and definition disagree
+    ├── ApiError               .code                 a request that AWS's API refuses, in its words
     └── BackendError                                 boto3's errors, mapped; the original is __cause__
 
 A workflow that fails is not an exception: it is an execution whose ``status`` is ``FAILED``.
@@ -61,6 +62,18 @@ class ReplayError(SflabError):
     def __init__(self, message: str, event_id: int | None = None) -> None:
         super().__init__(message)
         self.event_id = event_id
+
+
+class ApiError(SflabError):
+    """A request the Step Functions API refuses; ``str(e)`` is AWS's message, ``code`` its name for it.
+
+    ``ValidationException``, ``InvalidDefinition``, ``InvalidExecutionInput``; ``ParamValidationError`` where boto3
+    itself refuses it.
+    """
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
 
 
 class BackendError(SflabError):

@@ -54,6 +54,22 @@ def _too_deep(value: JSON) -> bool:
     return depth > MAX_NESTING
 
 
+def too_large(what: str) -> StatesError:
+    """``States.DataLimitExceeded`` of a state (by name) or a task (by resource), as recorded."""
+    limit = "returned a result with a size exceeding the maximum number of bytes service limit."
+    return StatesError("States.DataLimitExceeded", f"The state/task '{what}' {limit}")
+
+
+def bare(value: JSON) -> str:
+    """Return *value* as AWS shows it inside a sentence: a string as it is, anything else as JSON."""
+    return value if isinstance(value, str) else compact(value)
+
+
+def constant(value: JSON) -> Closure:
+    """Return the closure that always gives *value*."""
+    return lambda _value, _scope: value
+
+
 # ── fields that are one expression ───────────────────────────────────────────────────────────────────────────────────
 
 

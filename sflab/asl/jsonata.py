@@ -124,6 +124,17 @@ def compile_field(raw: JSON, field: str, *, expect: str | None = None) -> Closur
     return evaluate
 
 
+def evaluated(raw: JSON, field: str, expect: str | None = None) -> Closure:
+    """Compile a field of a state that has no result yet: a closure over (the state's input, scope)."""
+    evaluate = compile_field(raw, field, expect=expect)
+    return lambda value, scope: evaluate({"input": value}, scope)
+
+
+def query_error(cause: str, location: str) -> StatesError:
+    """``States.QueryEvaluationError`` of the field at *location*; ``""`` where AWS names none."""
+    return StatesError("States.QueryEvaluationError", cause, runtime=True, location=location)
+
+
 def _builder(raw: JSON, field: str, parts: list[_Part]) -> Callable[[dict[str, JSON]], JSON] | None:
     """Return what puts the evaluated parts into their places, or None for a constant."""
     if is_expression(raw):

@@ -69,7 +69,8 @@ class Diagnostic:
     """One thing found in a definition, as ValidateStateMachineDefinition reports it.
 
     ``severity`` is ``ERROR`` (AWS refuses the definition) or ``WARNING``; ``location`` a JSON pointer
-    (``/States/Charge/Next``); ``line`` and ``column`` count from 1 and are None where the text is not known.
+    (``/States/Charge/Next``); ``line`` and ``column`` count from 1 and are None where the text is not known. ``said``
+    is the message in our words, where AWS's are a parser's.
     """
 
     severity: str
@@ -79,10 +80,12 @@ class Diagnostic:
     line: int | None = None
     column: int | None = None
     source: str = ""
+    said: str = ""
 
     def __str__(self) -> str:
         where = ":".join(str(part) for part in (self.source, self.line, self.column) if part)
-        return f"{where + ': ' if where else ''}{self.severity} {self.location or '/'}: {self.message} [{self.code}]"
+        place = self.location if self.location and not self.said else "/"
+        return f"{where + ': ' if where else ''}{self.severity} {place}: {self.said or self.message} [{self.code}]"
 
 
 class Place(NamedTuple):
@@ -161,3 +164,35 @@ def walk(raw: dict[str, JSON], scope: str = "", parent: str = "") -> Iterator[Pl
             yield Place(pointer, str(name), state, parent, scope)
             inner += [(child, where, pointer) for where, child in scopes(state, pointer)]
         todo += reversed(inner)
+
+
+_INTEGRATION = re.compile(r"arn:[^:]*:states:[^:]*:[^:]*:((?:aws-sdk:)?[^:]+):([^.:]+)(\.[\w:]+)?$")
+
+
+@dataclass(frozen=True, slots=True)
+class Resource:
+    """What a Task calls. ``kind`` is ``lambda`` (by ARN), ``task`` (a service integration) or ``activity``."""
+
+    text: str
+    kind: str
+    type: str  # "lambda", "dynamodb", "aws-sdk:s3" …
+    action: str  # "invoke", "putItem", "startExecution.sync:2" …
+    pattern: str  # "", "sync", "waitForTaskToken"
+
+    @property
+    def function(self) -> str:
+        """Return the name of the Lambda function an ARN names, or the text itself."""
+        parts = self.text.split(":")
+        return parts[6] if len(parts) > 6 and parts[2] == "lambda" else self.text
+
+
+def resource(text: str) -> Resource:
+    """Read a Task's Resource. What is no service integration is a Lambda function, unless it names an activity."""
+    if m := _INTEGRATION.match(text):
+        kind, action, suffix = m[1], m[2], m[3] or ""
+        if kind != "activity":
+            pattern = suffix[1:].partition(":")[0]
+            return Resource(text, "task", kind, action + suffix, pattern)
+    if ":activity:" in text or (not text.startswith("arn:") and "activity" in text.lower()):
+        return Resource(text, "activity", "activity", text, "")
+    return Resource(text, "lambda", "lambda", text, "")

@@ -9,6 +9,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sflab.asl import jackson
 from sflab.asl.model import JSON, TOKEN, Definition, Diagnostic, read_json, step
 from sflab.errors import DefinitionError
 
@@ -63,9 +64,13 @@ def _read(source: str | os.PathLike[str]) -> tuple[str, str]:
         raise DefinitionError(msg) from None
 
 
-def _fail(name: str, message: str, line: int | None, column: int | None) -> DefinitionError:
+def _fail(name: str, message: str, line: int | None, column: int | None, text: str = "") -> DefinitionError:
+    """Return the error in our words; where *text* was to be JSON, its diagnostic is in AWS's."""
     source = "" if name.startswith("<") else name
-    problem = Diagnostic("ERROR", "INVALID_JSON_DESCRIPTION", message, "", line, column, source)
+    said, location = message, ""
+    if text and (found := jackson.problem(text)):
+        said, location = found.full, found.location
+    problem = Diagnostic("ERROR", "INVALID_JSON_DESCRIPTION", said, location, line, column, source, message)
     where = f"line {line}, column {column}" if line else "the text"
     return DefinitionError(f"{name}: {where}: {message}", [problem])
 
@@ -81,9 +86,9 @@ def _json(text: str, name: str, given: Mapping[str, JSON]) -> JSON:
                 return read_json(bare)
             except (ValueError, RecursionError):
                 pass
-        raise _fail(name, _advice(text, e), e.lineno, e.colno) from None
+        raise _fail(name, _advice(text, e), e.lineno, e.colno, text) from None
     except ValueError as e:
-        raise _fail(name, str(e), None, None) from None
+        raise _fail(name, str(e), None, None, text) from None
     except RecursionError:
         raise _fail(name, f"nested deeper than {MAX_DEPTH} levels", None, None) from None
 
@@ -197,8 +202,13 @@ def _finish(
     index: Callable[[str], Mapping[str, tuple[int, int]]] | None,
 ) -> Definition:
     if not isinstance(raw, dict):
+        what = f"Definition must be a valid JSON object; this is {_kind(raw)}"
         problem = Diagnostic("ERROR", "SCHEMA_VALIDATION_FAILED", "Definition must be a valid JSON object")
-        raise DefinitionError(f"{name}: Definition must be a valid JSON object; this is {_kind(raw)}", [problem])
+        if index is yaml_positions and not name.endswith((".yaml", ".yml")) and (no := jackson.problem(text)):
+            # A scalar of YAML, which takes almost any text; AWS reads JSON alone.
+            where = no.line, no.column
+            problem = Diagnostic("ERROR", "INVALID_JSON_DESCRIPTION", no.full, no.location, *where, "", what)
+        raise DefinitionError(f"{name}: {what}", [problem])
     filled = _Substitution(given, name)
     raw = filled.value(raw, 0)
     return Definition(raw, text, name, tuple(filled.left), index)

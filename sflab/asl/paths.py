@@ -465,10 +465,11 @@ class _Parser:
             if not self.eat(")"):
                 raise self.fail(") is missing")
             return test
+        asks = self.text.startswith(("@", "$"), self.at)
         left = self.operand()
         m = self.match(_OPERATOR)
-        if not m:
-            return left
+        if not m:  # a bare path asks whether it is there: false and null are
+            return (lambda item, reading: left(item, reading) is not _NOTHING) if asks else left
         self.space()
         return _comparison(m[1].lower(), left, self.operand())
 
@@ -550,7 +551,6 @@ def _operand(steps: tuple[Step, ...], value: JSON, reading: _Reading, *, definit
 
 
 def _truthy(value: Any) -> bool:
-    """A bare path in a filter asks whether it is there: ``false`` and ``null`` are."""
     return value is not _NOTHING and value is not False
 
 

@@ -8,15 +8,14 @@ can be saved: a State pickles as *its definition and its pointer*, and is compil
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from sflab.asl import choice, dataflow, jsonata
-from sflab.asl.model import JSON, StatesError, compact, runtime_error, scopes, step
+from sflab.asl.mapstate import MapFields, compile_map
+from sflab.asl.model import JSON, Resource, StatesError, compact, resource, runtime_error, scopes, step
 from sflab.asl.paths import PathNotFoundError, Scope, compile_path
-from sflab.errors import DefinitionError
 
 if TYPE_CHECKING:
     Closure = Callable[[JSON, Scope], JSON]
@@ -25,37 +24,6 @@ if TYPE_CHECKING:
 INSTANT = ("Pass", "Choice", "Succeed", "Fail")
 MAX_WAIT = 2**31 - 1  # seconds; recorded: 24,855 days are taken, 24,856 are "too long"
 INLINE_CONCURRENCY = 40  # what an inline Map runs at once (developer guide, "Map state processing modes")
-
-_INTEGRATION = re.compile(r"arn:[^:]*:states:[^:]*:[^:]*:((?:aws-sdk:)?[^:]+):([^.:]+)(\.[\w:]+)?$")
-
-
-@dataclass(frozen=True, slots=True)
-class Resource:
-    """What a Task calls. ``kind`` is ``lambda`` (by ARN), ``task`` (a service integration) or ``activity``."""
-
-    text: str
-    kind: str
-    type: str  # "lambda", "dynamodb", "aws-sdk:s3" …
-    action: str  # "invoke", "putItem", "startExecution.sync:2" …
-    pattern: str  # "", "sync", "waitForTaskToken"
-
-    @property
-    def function(self) -> str:
-        """Return the name of the Lambda function an ARN names, or the text itself."""
-        parts = self.text.split(":")
-        return parts[6] if len(parts) > 6 and parts[2] == "lambda" else self.text
-
-
-def resource(text: str) -> Resource:
-    """Read a Task's Resource. What is no service integration is a Lambda function, unless it names an activity."""
-    if m := _INTEGRATION.match(text):
-        kind, action, suffix = m[1], m[2], m[3] or ""
-        if kind != "activity":
-            pattern = suffix[1:].partition(":")[0]
-            return Resource(text, "task", kind, action + suffix, pattern)
-    if ":activity:" in text or (not text.startswith("arn:") and "activity" in text.lower()):
-        return Resource(text, "activity", "activity", text, "")
-    return Resource(text, "lambda", "lambda", text, "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,14 +155,8 @@ def _members(value: JSON, result: JSON) -> dict[str, JSON]:
     return {"input": value} if result is _NO_RESULT else {"input": value, "result": result}
 
 
-def _evaluated(raw: JSON, field: str, expect: str | None = None) -> Closure:
-    """Return a JSONata field as a closure over (the state's input, scope)."""
-    evaluate = jsonata.compile_field(raw, field, expect=expect)
-    return lambda value, scope: evaluate({"input": value}, scope)
-
-
 def _arguments(raw: dict[str, JSON]) -> Closure | None:
-    return _evaluated(raw["Arguments"], "Arguments") if "Arguments" in raw else None
+    return jsonata.evaluated(raw["Arguments"], "Arguments") if "Arguments" in raw else None
 
 
 def _output(raw: dict[str, JSON], field: str) -> Stage | None:
@@ -295,7 +257,7 @@ def _rule(
     assign = _assign(rule, f"{field}/Assign", jsonata_=state.jsonata)
     if not state.jsonata:
         return choice.compile_rule(rule), rule["Next"], state.finish, assign
-    test = _evaluated(rule["Condition"], f"{field}/Condition", "boolean")
+    test = jsonata.evaluated(rule["Condition"], f"{field}/Condition", "boolean")
     return test, rule["Next"], _output(rule, f"{field}/Output"), assign
 
 
@@ -327,14 +289,10 @@ def _said(state: State, name: str) -> Closure:
     """Return a Fail state's Error or Cause."""
     raw = state.raw
     if state.jsonata and name in raw:
-        return _evaluated(raw[name], name, "string")
+        return jsonata.evaluated(raw[name], name, "string")
     if f"{name}Path" in raw:
         return dataflow.expression(raw[f"{name}Path"], f"{name}Path")
-    return _constant(raw.get(name))
-
-
-def _constant(value: JSON) -> Closure:
-    return lambda _value, _scope: value
+    return dataflow.constant(raw.get(name))
 
 
 # ── states that wait for something ───────────────────────────────────────────────────────────────────────────────────
@@ -345,9 +303,9 @@ def _wait(state: State) -> None:
     if state.jsonata:
         state.wait = _wait_jsonata(raw)
     elif "Seconds" in raw:
-        state.wait = _constant(("seconds", raw["Seconds"]))
+        state.wait = dataflow.constant(("seconds", raw["Seconds"]))
     elif "Timestamp" in raw:
-        state.wait = _constant(("until", choice.timestamp(raw["Timestamp"])))
+        state.wait = dataflow.constant(("until", choice.timestamp(raw["Timestamp"])))
     elif "SecondsPath" in raw:
         state.wait = _seconds_path(raw["SecondsPath"])
     else:
@@ -356,7 +314,7 @@ def _wait(state: State) -> None:
 
 def _wait_jsonata(raw: dict[str, JSON]) -> Closure:
     name = "Seconds" if "Seconds" in raw else "Timestamp"
-    evaluate = _evaluated(raw[name], name)
+    evaluate = jsonata.evaluated(raw[name], name)
 
     def wait(value: JSON, scope: Scope) -> JSON:
         found = evaluate(value, scope)
@@ -364,17 +322,15 @@ def _wait_jsonata(raw: dict[str, JSON]) -> Closure:
             moment = choice.timestamp(found)
             if moment is None:
                 what = "cannot be parsed as an ISO-8601 extended offset date-time format string"
-                raise _query_error(f"The Timestamp field {what}: {_bare(found)}", name)
+                raise jsonata.query_error(f"The Timestamp field {what}: {dataflow.bare(found)}", name)
             return "until", moment
         if not isinstance(found, int) or isinstance(found, bool) or found < 0:
-            raise _query_error(f"The Seconds field must be a whole number of at least 0: {_bare(found)}", name)
+            raise jsonata.query_error(
+                f"The Seconds field must be a whole number of at least 0: {dataflow.bare(found)}", name
+            )
         return "seconds", found
 
     return wait
-
-
-def _query_error(cause: str, location: str) -> StatesError:
-    return StatesError("States.QueryEvaluationError", cause, runtime=True, location=location)
 
 
 def _seconds_path(text: str) -> Closure:
@@ -386,7 +342,7 @@ def _seconds_path(text: str) -> Closure:
         except PathNotFoundError:
             raise runtime_error(f"The SecondsPath parameter does not reference an input value: {text}") from None
         if not isinstance(found, int) or isinstance(found, bool):
-            cause = f"The SecondsPath parameter cannot be parsed as a long value: {text} == {_bare(found)}"
+            cause = f"The SecondsPath parameter cannot be parsed as a long value: {text} == {dataflow.bare(found)}"
             raise runtime_error(cause)
         if found < 0:
             raise runtime_error(f"The SecondsPath parameter references a negative value: {text} == {found}")
@@ -406,14 +362,10 @@ def _timestamp_path(text: str) -> Closure:
         moment = choice.timestamp(found)
         if moment is None:
             what = "does not reference a valid ISO-8601 extended offset date-time format string"
-            raise runtime_error(f"The TimestampPath parameter {what}: {text} == {_bare(found)}")
+            raise runtime_error(f"The TimestampPath parameter {what}: {text} == {dataflow.bare(found)}")
         return "until", moment
 
     return until
-
-
-def _bare(value: JSON) -> str:
-    return value if isinstance(value, str) else compact(value)
 
 
 def _task(state: State) -> None:
@@ -421,17 +373,19 @@ def _task(state: State) -> None:
     state.timeout = _limit(state, "TimeoutSeconds")
     state.heartbeat = _limit(state, "HeartbeatSeconds")
     if credentials := state.raw.get("Credentials"):
-        state.credentials = _evaluated(credentials, "Credentials") if state.jsonata else dataflow.template(credentials)
+        state.credentials = (
+            jsonata.evaluated(credentials, "Credentials") if state.jsonata else dataflow.template(credentials)
+        )
 
 
 def _limit(state: State, name: str) -> Closure | None:
     """Return a time limit in seconds, from ``name`` or ``namePath``; a path that leads nowhere fails the state."""
     raw = state.raw
     if state.jsonata and name in raw:
-        return _evaluated(raw[name], name, "number")
+        return jsonata.evaluated(raw[name], name, "number")
     if f"{name}Path" in raw:
         return dataflow.path_field(raw[f"{name}Path"])
-    return _constant(raw[name]) if name in raw else None
+    return dataflow.constant(raw[name]) if name in raw else None
 
 
 def _parallel(state: State) -> None:
@@ -440,108 +394,10 @@ def _parallel(state: State) -> None:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class MapFields:
-    """A Map state: ``items`` gives its array, ``select`` an iteration's input, ``limit`` how many run at once."""
-
-    items: Closure
-    select: Closure | None
-    limit: Closure
-    checks: tuple[Closure, ...]  # raise where a tolerated failure is out of range
-
-
 def _map(state: State) -> None:
-    raw = state.raw
     _parallel(state)
-    processor = raw.get("ItemProcessor") or raw.get("Iterator") or {}
-    if processor.get("ProcessorConfig", {}).get("Mode") == "DISTRIBUTED":
-        raise DefinitionError(
-            f"{state.pointer}: a Distributed Map is drawn, validated and priced, but not run here; "
-            'run it with "Mode": "INLINE", or on AWS with sf.AWS(…)'
-        )
-    select = raw.get("ItemSelector", raw.get("Parameters"))
-    state.effective = dataflow.path_field(raw["InputPath"]) if "InputPath" in raw else None
-    compiled = None
-    if select is not None:
-        compiled = _evaluated(select, "ItemSelector") if state.jsonata else dataflow.template(select)
-    state.map = MapFields(
-        items=_items_jsonata(raw) if state.jsonata else _items(raw),
-        select=compiled,
-        limit=_concurrency(raw, jsonata_=state.jsonata),
-        checks=tuple(_tolerated(raw, rule) for rule in _TOLERATED if f"{rule[0]}Path" in raw),
-    )
-
-
-def _items(raw: dict[str, JSON]) -> Closure:
-    text = raw.get("ItemsPath", "$")
-    path = dataflow.path_field(text)
-
-    def items(value: JSON, scope: Scope) -> JSON:
-        found = path(value, scope) if path else value
-        if not isinstance(found, list):
-            raise runtime_error(f'Reference path "{text}" must point to array.')
-        return found
-
-    return items
-
-
-def _items_jsonata(raw: dict[str, JSON]) -> Closure:
-    if "Items" in raw:
-        return _evaluated(raw["Items"], "Items", "array")
-
-    def items(value: JSON, _scope: Scope) -> JSON:
-        if not isinstance(value, list):
-            raise _query_error(f"Map state input must be an array but was: {compact(value)}", "")
-        return value
-
-    return items
-
-
-def _concurrency(raw: dict[str, JSON], *, jsonata_: bool) -> Closure:
-    if jsonata_ and "MaxConcurrency" in raw:
-        return _evaluated(raw["MaxConcurrency"], "MaxConcurrency", "number")
-    if "MaxConcurrencyPath" not in raw:
-        return _constant(raw.get("MaxConcurrency") or 0)
-    text = raw["MaxConcurrencyPath"]
-    path = dataflow.path_field(text)
-
-    def limit(value: JSON, scope: Scope) -> JSON:
-        found = path(value, scope) if path else value
-        if not isinstance(found, int) or isinstance(found, bool):
-            shown = f'"{_bare(found)}"'
-            raise runtime_error(
-                f"The MaxConcurrencyPath field refers to value {shown} which is not a valid integer: {text}"
-            )
-        return found
-
-    return limit
-
-
-#: field, what its value must parse as, the words for that, the bounds and the words for those
-_Rule = tuple[str, Callable[[str], float], str, float, float, str]
-_TOLERATED: tuple[_Rule, ...] = (
-    ("ToleratedFailureCount", int, "integer", 0, math.inf, "cannot be negative"),
-    ("ToleratedFailurePercentage", float, "float", 0, 100, "must be between 0 and 100"),
-)
-
-
-def _tolerated(raw: dict[str, JSON], rule: _Rule) -> Closure:
-    name, cast, kind, least, most, words = rule
-    text = raw[f"{name}Path"]
-    path = dataflow.path_field(text)
-
-    def check(value: JSON, scope: Scope) -> JSON:
-        found = path(value, scope) if path else value
-        try:
-            number = cast(_bare(found))
-        except ValueError:
-            cause = f'The {name}Path field refers to value "{_bare(found)}" which is not a valid {kind}: {text}'
-            raise runtime_error(cause) from None
-        if not least <= number <= most:
-            raise runtime_error(f"{name} {words}.")
-        return number
-
-    return check
+    state.effective = dataflow.path_field(state.raw["InputPath"]) if "InputPath" in state.raw else None
+    state.map = compile_map(state.raw, jsonata_=state.jsonata)
 
 
 _COMPILERS: dict[str, Callable[[State], None]] = {

@@ -15,9 +15,8 @@ from typing import TYPE_CHECKING, Any
 from sflab.asl import choice, fields, jsonata, variables
 from sflab.asl.fields import Field
 from sflab.asl.intrinsics import IntrinsicSyntaxError, compile_call, java_order
-from sflab.asl.model import JSON, STATE_TYPES, TOKEN, scopes, step, unstep
+from sflab.asl.model import JSON, STATE_TYPES, TOKEN, resource, scopes, step, unstep
 from sflab.asl.paths import PathSyntaxError, compile_path, is_reference
-from sflab.asl.program import resource
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

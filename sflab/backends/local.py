@@ -13,12 +13,14 @@ from typing import TYPE_CHECKING, Any
 
 from sflab.asl.dataflow import MAX_BYTES
 from sflab.asl.model import JSON
+from sflab.backends.buckets import Bucket, access
 from sflab.backends.drivers import EPOCH, Drive
 from sflab.backends.execution import Execution, Outcome
 from sflab.backends.functions import answer
 from sflab.backends.statemachine import StateMachine
 from sflab.engine.history import Event
 from sflab.engine.machine import Machine
+from sflab.engine.maprun import MapRun
 from sflab.engine.messages import Reply, ScheduleTask, TaskSucceeded
 from sflab.errors import DefinitionError, TaskNotFoundError
 
@@ -46,6 +48,11 @@ class LocalExecution(Execution):
         run = self.run
         status = "RUNNING" if run.status == "READY" else run.status
         return Outcome(status, run.output, run.error, run.cause)
+
+    @property
+    def map_runs(self) -> list[MapRun]:
+        """The map runs of its Distributed Maps: counts, and the child executions, each with its ``log``."""
+        return self.run.map_runs
 
     def stop(self, error: str | None = None, cause: str | None = None) -> None:
         """Abort the execution, as StopExecution does; nothing happens to one that has ended."""
@@ -85,7 +92,8 @@ class Local:
     invokes a Lambda function, as that function. *seed* decides ids, jitter and latencies; *start* is when virtual
     time begins; *rate* how many seconds of the execution pass in one of yours: infinite by default (virtual time: a
     run returns at once), 1 for real time. *latency* gives tasks that have none of their own a duration: a model such
-    as ``sf.measured()``.
+    as ``sf.measured()``. *objects* are the S3 buckets a Distributed Map reads its items from and writes its results to:
+    by name, a folder or a dict of texts by key.
     """
 
     def __init__(
@@ -97,8 +105,10 @@ class Local:
         start: datetime | None = None,
         rate: float = math.inf,
         latency: Measured | None = None,
+        objects: Mapping[str, Bucket] | None = None,
         region: str = "us-east-1",
     ) -> None:
+        self.objects = dict(objects or {})
         self.functions, self.tasks = dict(functions or {}), dict(tasks or {})
         self.seed, self.rate, self.latency, self.region = seed, rate, latency, region
         self.start = EPOCH if start is None else start.timestamp()
@@ -173,7 +183,8 @@ class Local:
         return LocalExecution(machine, run, Drive(run, worker, start=self.start, rate=rate), text)
 
     def _answer(self, command: ScheduleTask, rng: random.Random) -> list[tuple[float, Reply]]:
-        short = command.resource if command.kind != "task" else f"{command.resource_type}:{command.action}"
+        named = command.kind in ("task", "reader", "writer")
+        short = f"{command.resource_type}:{command.action}" if named else command.resource
         for key in (
             command.state,
             command.resource,
@@ -182,6 +193,8 @@ class Local:
         ):
             if key in self.tasks:
                 return answer(self.tasks[key], command, rng, as_function=False)
+        if command.kind in ("reader", "writer") and "*" not in self.tasks:
+            return [(0.0, access(self.objects, command))]
         name = function_name(command)
         for bound in (name, command.resource) if name is not None else ():
             if bound in self.functions:

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from sflab.asl.model import JSON, Definition, Diagnostic
+    from sflab.backends.functions import Mock
+    from sflab.backends.statetest import StateTest
 
 TYPES = ("STANDARD", "EXPRESS")
 
@@ -91,6 +93,55 @@ class StateMachine:
     def as_standard(self) -> StateMachine:
         """Return the same definition as a Standard workflow."""
         return StateMachine(self.definition, name=self.name)
+
+    def test_state(
+        self,
+        name: str,
+        input: JSON = None,
+        *,
+        variables: Mapping[str, JSON] | None = None,
+        context: Mapping[str, JSON] | None = None,
+        mock: Mock | Mapping[str, Any] | None = None,
+        task: Any = None,
+        retry_count: int = 0,
+        error_caused_by: str | None = None,
+        iteration_failures: int | None = None,
+        item_reader_data: str | None = None,
+        inspection_level: str = "DEBUG",
+        validation: str = "STRICT",
+    ) -> StateTest:
+        """Test one state alone, as AWS's TestState does; *name* may be of a state inside a Map or Parallel state.
+
+        *input* is JSON data, or JSON text as AWS takes it. *mock* says what the work of a Task, Map or Parallel state
+        comes to: ``sf.mock(…)``, ``{"result": …}`` (data, or JSON text) or ``{"errorOutput": {"error": …}}``. A mocked
+        result is checked against the service's own API model: *validation* ``STRICT``, ``PRESENT`` (only what is there)
+        or ``NONE``. Without a mock, *task* does a Task's work: ``callable(event, context)``, or a mock.
+
+        *retry_count* is how often the state was retried already, *error_caused_by* the state inside a Map or Parallel
+        state that a mocked error comes from, *iteration_failures* how many iterations of a Map failed,
+        *item_reader_data* the file an ItemReader reads; *variables* and *context* are what the expressions see.
+
+        Raises DefinitionError when the definition does not validate, ApiError where AWS refuses the test.
+        """
+        from sflab.backends.statetest import run
+
+        return run(
+            self,
+            name,
+            input,
+            variables=variables,
+            context=context,
+            mock=mock,
+            task=task,
+            validation=validation,
+            inspection_level=inspection_level,
+            configuration={
+                "retrierRetryCount": retry_count or None,
+                "errorCausedByState": error_caused_by,
+                "mapIterationFailureCount": iteration_failures,
+                "mapItemReaderData": item_reader_data,
+            },
+        )
 
     def __repr__(self) -> str:
         count = sum(1 for _ in self.definition.places())

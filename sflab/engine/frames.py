@@ -9,24 +9,74 @@ from typing import TYPE_CHECKING
 
 from sflab.asl.model import JSON
 from sflab.asl.program import Program, State
+from sflab.engine.history import Log
 
 if TYPE_CHECKING:
     from sflab.engine.machine import Machine
+    from sflab.engine.maprun import MapRun
 
 _NOBODY: dict[str, JSON] = {}
+
+
+class Run:
+    """One execution's own: its names, its log, and how it stands. A child of a Distributed Map has one of its own."""
+
+    __slots__ = (
+        "arn", "cap", "cause", "error", "input", "log", "machine_arn", "output", "role_arn", "started_at",
+        "status", "type",
+    )  # fmt: skip
+
+    def __init__(self, arn: str, machine_arn: str, role_arn: str, *, type: str, cap: int) -> None:
+        self.arn, self.machine_arn, self.role_arn, self.type, self.cap = arn, machine_arn, role_arn, type, cap
+        self.log = Log()
+        self.input: JSON = None
+        self.started_at = 0.0
+        self.status = "READY"
+        self.output: str | None = None
+        self.error: str | None = None
+        self.cause: str | None = None
+
+    @property
+    def name(self) -> str:
+        """The execution's name, as its ARN has it."""
+        return self.arn.split(":")[7] if self.arn.count(":") >= 7 else self.arn
+
+    def begin(self, value: JSON, text: str | None, at: float) -> None:
+        """Write the first event; *text* is the input as it was given, where somebody gave it as text."""
+        self.status, self.input, self.started_at = "RUNNING", value, at
+        if text is not None:
+            self.log.root, self.log.root_text = value, text
+        self.log.write("ExecutionStarted", 0, at, value, self.role_arn)
+
+    def context(self) -> dict[str, JSON]:
+        """Return the execution's part of the context object."""
+        return {
+            "Execution": {
+                "Id": self.arn,
+                "Input": self.input,
+                "StartTime": iso(self.started_at),
+                "Name": self.name,
+                "RoleArn": self.role_arn,
+                "RedriveCount": 0,
+            },
+            "StateMachine": {"Id": self.machine_arn, "Name": self.machine_arn.rpartition(":")[2]},
+        }
 
 
 class Frame:
     """One thread of control. ``last`` is the id of its latest event, ``size`` an upper bound of its value's bytes."""
 
     __slots__ = (
-        "attempt", "children", "entered_at", "entered_id", "index", "input", "item", "last", "left", "limit", "machine",
-        "parent", "program", "results", "retries", "size", "started", "state", "status", "task_token", "variables",
-        "waiting",
+        "attempt", "children", "deadline", "entered_at", "entered_id", "index", "input", "item", "last", "left",
+        "limit", "log", "machine", "map_run", "parent", "program", "results", "retries", "run", "size", "started",
+        "state", "status", "task_token", "variables", "waiting",
     )  # fmt: skip
 
-    def __init__(self, machine: Machine, program: Program, parent: Frame | None = None, index: int = 0) -> None:
-        self.machine, self.program, self.parent, self.index = machine, program, parent, index
+    def __init__(
+        self, machine: Machine, program: Program, run: Run, parent: Frame | None = None, index: int = 0
+    ) -> None:
+        self.machine, self.program, self.run, self.parent, self.index = machine, program, run, parent, index
+        self.log = run.log
         self.status = "RUNNING"
         self.state: State = program.states[program.start]
         self.input: JSON = None
@@ -36,12 +86,13 @@ class Frame:
         self.size: int | None = 0
         self.attempt = 0
         self.retries: list[int] | None = None
-        self.variables: Mapping[str, JSON] = parent.variables if parent else _NOBODY
+        self.variables: Mapping[str, JSON] = parent.variables if parent and parent.run is run else _NOBODY
+        self.map_run: MapRun | None = None
         self.waiting: tuple[int, ...] = ()
         self.task_token: str | None = None
         self.children: dict[int, Frame] = {}
         self.results: list[JSON] = []
-        self.started = self.left = self.limit = 0
+        self.started = self.left = self.limit = self.deadline = 0
 
     def __repr__(self) -> str:
         return f"<Frame {'/'.join(f'{s}[{i}]' for s, i in self.path) or 'root'} {self.status} at {self.state.name!r}>"
@@ -70,7 +121,7 @@ class Frame:
 
     def context(self) -> dict[str, JSON]:
         """Return the context object, ``$$`` (key order as recorded, conformance §6.2)."""
-        context = self.machine.context()
+        context = self.run.context()
         state: dict[str, JSON] = {"Name": self.state.name, "EnteredTime": iso(self.entered_at)}
         if self.state.kind == "Task":
             state["RetryCount"] = max(self.attempt - 1, 0)
@@ -78,7 +129,7 @@ class Frame:
         if self.task_token is not None:
             context["Task"] = {"Token": self.task_token}
         frame: Frame | None = self
-        while frame is not None and frame.parent is not None:
+        while frame is not None and frame.parent is not None and frame.parent.run is self.run:
             if frame.parent.state.kind == "Map":
                 context["Map"] = {"Item": {"Index": frame.index, "Value": frame.item}}
                 break

@@ -257,7 +257,8 @@ def steps(events: Iterable[Event], definition: Definition | None = None) -> list
 
 
 _FAILURES = ("Failed", "TimedOut")
-_ENDS = ("ExecutionSucceeded", "ExecutionFailed", "ExecutionTimedOut", "ExecutionAborted")
+_ABORTED = ("Task", "Wait", "Parallel", "Map")  # the state types that have a …StateAborted event
+ENDS = ("ExecutionSucceeded", "ExecutionFailed", "ExecutionTimedOut", "ExecutionAborted")
 
 
 class _Reader:
@@ -269,9 +270,11 @@ class _Reader:
         self.owner: dict[int, int | None] = {}
         self.types: dict[int, str] = {}
         self.indexes: dict[int, int] = {}  # MapIterationStarted id -> iteration index
+        self.gone: set[int] = set()  # visits that were aborted: nothing that follows is theirs
         self.broken: set[int] = set()  # Map and Parallel visits whose current attempt has failed
+        self.breakers: dict[int, int] = {}  # Map or Parallel visit -> the visit inside that broke it without saying why
         self.branches: dict[int, int] = {}  # ParallelStateStarted id -> branches entered so far
-        self.aborting: tuple[int, int] | None = None  # the iteration named by the MapIterationAborted just read
+        self.aborting: tuple[int, int] | None = None  # the iteration named by the MapIteration… just read
 
     def read(self, events: Iterable[Event]) -> _Reader:
         self.events = normalise(list(events))
@@ -295,11 +298,11 @@ class _Reader:
         if type_.endswith("StateEntered"):
             return self._enter(e, d, near)
         if type_.endswith("StateExited"):
-            return self._up(near, lambda v: v.state == d.get("name") and v.exited_id is None)
+            return self._up(near, lambda v: v.state == d.get("name"))
         if type_ == "EvaluationFailed":
             return next((v.index for v in reversed(self.visits) if v.state == d.get("state") and not v.exited_id), near)
         if type_.startswith("MapIteration"):
-            return self._up(near, lambda v: v.type == "Map" and v.state == d.get("name", v.state) and not v.exited_id)
+            return self._up(near, lambda v: v.type == "Map" and v.state == d.get("name", v.state))
         if type_.endswith("StateAborted"):
             return self._aborted(type_.removesuffix("StateAborted"), near)
         if type_.startswith(("MapState", "ParallelState", "MapRun")):
@@ -307,17 +310,17 @@ class _Reader:
             settled = type_.endswith("Failed")
             return self._up(
                 near,
-                lambda v: v.type == kind and v.exited_id is None and not (settled and v.index in self.broken),
+                lambda v: v.type == kind and not (settled and v.index in self.broken),
             )
         return None if type_.startswith("Execution") else near
 
     def _up(self, near: int | None, wanted: Any) -> int | None:
-        """Return the visit itself or the nearest one around it that is *wanted*."""
+        """Return the visit itself or the nearest one around it that still goes on and is *wanted*."""
         if near is None:
             return None
-        visit = self.visits[near]
-        for index in (near, *(i for i, _ in reversed(visit.context))):
-            if wanted(self.visits[index]):
+        for index in (near, *(i for i, _ in reversed(self.visits[near].context))):
+            visit = self.visits[index]
+            if visit.exited_id is None and index not in self.gone and wanted(visit):
                 return index
         return None
 
@@ -367,20 +370,37 @@ class _Reader:
         return found[0] if found else next((p.pointer for p in self.places.values() if p.name == name), None)
 
     def _aborted(self, kind: str, near: int | None) -> int | None:
-        """Whose ``…StateAborted`` it is: in the iteration just named, else the failing state's, else a sibling's."""
-        open_ = [v for v in self.visits if v.type == kind and v.exited_id is None and v.status != "ABORTED"]
-        if self.aborting is not None:
-            return next((v.index for v in open_ if self.aborting in v.context), None)
-        if near is not None and any(v.index == near for v in open_):
-            return near
-        around = {i for i, _ in self.visits[near].context} if near is not None else set()
-        siblings = [v for v in open_ if v.status == "RUNNING" and around & {i for i, _ in v.context}]
-        return siblings[0].index if siblings else None
+        """Return the visit an unnamed ``…StateAborted`` means.
+
+        A ``MapIterationFailed`` or ``…Aborted`` before it names the iteration. In a Parallel the state that failed
+        comes first, then what the other branches stood at; always the innermost first.
+        """
+        open_ = [v for v in self.visits if v.type in _ABORTED and v.exited_id is None and v.index not in self.gone]
+        if self.aborting is None:
+            failed = self._failed(near)
+            if failed is None:
+                return None
+            if failed.type == kind and failed in open_:
+                return failed.index
+            around = {i for i, _ in failed.context[-1:]}
+            open_ = [v for v in open_ if around & {i for i, _ in v.context}]
+        else:
+            open_ = [v for v in open_ if self.aborting in v.context]
+        outer = {i for v in open_ for i, _ in v.context}
+        innermost = [v for v in open_ if v.type == kind and v.index not in outer]
+        return min(innermost, key=lambda v: v.context).index if innermost else None
+
+    def _failed(self, near: int | None) -> Visit | None:
+        """Return the visit that failed when *near* had the last event: itself, or what it was the last part of."""
+        if near is None:
+            return None
+        chain = (near, *(i for i, _ in reversed(self.visits[near].context)))
+        return next((self.visits[i] for i in chain if self.visits[i].exited_id is None), None)
 
     def _aborted_iteration(self, e: Event, d: Event, visit: int | None) -> tuple[int, int] | None:
         if e["type"] == "MapIterationStarted":
             self.indexes[e["id"]] = int(d.get("index", 0))
-        if e["type"] == "MapIterationAborted" and visit is not None:
+        if e["type"] in ("MapIterationFailed", "MapIterationAborted") and visit is not None:
             return visit, int(d.get("index", 0))
         return self.aborting if e["type"].endswith("StateAborted") else None
 
@@ -388,8 +408,10 @@ class _Reader:
 
     def _outcome(self, e: Event, d: Event, index: int | None) -> None:
         type_ = e["type"]
-        if type_ in _ENDS:
+        if type_ in ENDS:
             self._end(e, d)
+        if type_ == "ExecutionRedriven":
+            self.gone.clear()
         if index is None:
             return
         visit = self.visits[index]
@@ -397,17 +419,18 @@ class _Reader:
             visit.attempts += 1
             visit.status, visit.error, visit.cause = "RUNNING", None, None
             self.broken.discard(index)
-        elif type_ == "MapIterationFailed" or type_.startswith("MapIteration"):
-            return
+        elif type_.startswith("MapIteration"):
+            if type_ == "MapIterationFailed":
+                self._broke(e["previousEventId"], index)
         elif type_.endswith(_FAILURES):
             visit.status = "FAILED"
             visit.error, visit.cause = d.get("error", visit.error), d.get("cause", visit.cause)
             self.broken.add(index)
-            if type_ in ("MapStateFailed", "ParallelStateFailed") and visit.error is None:
+            if type_ in ("MapStateFailed", "ParallelStateFailed"):
+                self._broke(e["previousEventId"], index)
                 self._inherit(visit, e["previousEventId"])
         elif type_.endswith("StateAborted"):
-            visit.status = "ABORTED" if visit.status == "RUNNING" else visit.status
-            visit.exited = e["timestamp"].timestamp()
+            self._given_up(visit, e)
         elif type_.endswith("StateExited"):
             visit.status = "CAUGHT" if visit.status == "FAILED" else "SUCCEEDED"
             visit.exited_id, visit.exited = e["id"], e["timestamp"].timestamp()
@@ -416,11 +439,24 @@ class _Reader:
             visit.status = "FAILED"
             self._declared(visit)
 
+    def _given_up(self, visit: Visit, e: Event) -> None:
+        if visit.status == "RUNNING":
+            visit.status = "FAILED" if visit is self._failed(self.owner.get(e["previousEventId"])) else "ABORTED"
+        visit.exited = e["timestamp"].timestamp()
+        self.gone.add(visit.index)
+
     def _inherit(self, visit: Visit, failing: int) -> None:
         """A Map or Parallel state fails with the error of what failed inside it."""
         inner = self.owner.get(failing)
-        if inner is not None and inner != visit.index:
+        if inner is not None and inner != visit.index and visit.error is None:
             visit.error, visit.cause = self.visits[inner].error, self.visits[inner].cause
+
+    def _broke(self, failing: int, outer: int) -> None:
+        """A state that fails before it acts has no event of its own; what it breaks points at it."""
+        inner = self._failed(self.owner.get(failing))
+        if inner is not None and inner.index != outer and inner.status in ("RUNNING", "FAILED") and inner.error is None:
+            inner.status = "FAILED"
+            self.breakers[outer] = inner.index
 
     def _declared(self, visit: Visit) -> None:
         place = self.places.get(visit.pointer or "?")
@@ -429,11 +465,13 @@ class _Reader:
 
     def _end(self, e: Event, d: Event) -> None:
         at = e["timestamp"].timestamp()
-        failed = self.owner.get(e["previousEventId"]) if e["type"] == "ExecutionFailed" else None
-        if failed is not None:
-            visit = self.visits[failed]
+        visit = self._failed(self.owner.get(e["previousEventId"])) if e["type"] == "ExecutionFailed" else None
+        if visit is not None:
             visit.status, visit.exited = "FAILED", at
             visit.error, visit.cause = d.get("error"), d.get("cause")
+            while (inner := self.breakers.get(visit.index)) is not None and self.visits[inner].error is None:
+                visit = self.visits[inner]
+                visit.error, visit.cause = d.get("error"), d.get("cause")
         for visit in self.visits:
             if visit.exited is None:
                 visit.exited = at

@@ -30,8 +30,10 @@ from typing import Any
 from sflab.asl import dataflow
 from sflab.asl.model import JSON, StatesError, runtime_error
 from sflab.asl.program import INLINE_CONCURRENCY, MAX_WAIT, Program, State, matches
-from sflab.engine.frames import Frame, iso
+from sflab.engine.distributed import LIMITS, MAP_RUN_VERBS, PENDING, DistributedMap
+from sflab.engine.frames import Frame, Run
 from sflab.engine.history import Joined, Log
+from sflab.engine.maprun import MapRun
 from sflab.engine.messages import (
     CancelTask,
     Command,
@@ -46,19 +48,13 @@ from sflab.engine.messages import (
     TimerFired,
 )
 
-#: "Maximum number of events in a single execution history: 25,000" (quotas page); Express has no such limit.
-MAX_EVENTS = 25_000
-#: An Express execution that never waits still takes time on AWS and ends after five minutes; here it ends after so
-#: many events.
-MAX_EXPRESS_EVENTS = 500_000
 #: "Express Workflows: 5 minutes" (quotas page).
 EXPRESS_SECONDS = 300
 
-_PENDING: Any = ...  # a result that is not there yet; unlike any JSON value, and the same object after unpickling
 _ABORTS = ("Task", "Wait", "Parallel", "Map")  # the state types that have a …StateAborted event
 
 
-class Machine:
+class Machine(DistributedMap):
     """One execution. Told `start`, `reply` and `stop`; read ``status``, ``output``, ``error``, ``cause`` and ``log``.
 
     *program* is a compiled definition; *type* ``STANDARD`` or ``EXPRESS``; *arn*, *machine_arn* and *role_arn*
@@ -66,10 +62,7 @@ class Machine:
     *max_events* is the number of events at which the execution fails (default: AWS's limit for the type).
     """
 
-    __slots__ = (
-        "agenda", "arn", "cap", "cause", "chance", "commands", "error", "input", "log", "machine_arn",
-        "now", "output", "program", "region", "role_arn", "root", "sequence", "started_at", "status", "type", "waits",
-    )  # fmt: skip
+    __slots__ = ("agenda", "chance", "commands", "map_runs", "now", "program", "region", "root", "sequence", "waits")
 
     def __init__(
         self,
@@ -83,41 +76,74 @@ class Machine:
         seed: int | str = 0,
         max_events: int | None = None,
     ) -> None:
-        self.program, self.type = program, type
-        self.arn, self.machine_arn, self.role_arn, self.region = arn, machine_arn, role_arn, region
+        self.program, self.region = program, region
         self.chance = random.Random(seed)
-        self.cap = (max_events or (MAX_EVENTS if type == "STANDARD" else MAX_EXPRESS_EVENTS)) - 1
-        self.log = Log()
-        self.root = Frame(self, program)
+        self.root = Frame(
+            self,
+            program,
+            Run(arn, machine_arn, role_arn, type=type, cap=max_events - 1 if max_events else LIMITS[type]),
+        )
         self.agenda: deque[tuple[str, Frame, tuple[Any, ...]]] = deque()
         self.waits: dict[int, tuple[Frame, str]] = {}
         self.commands: list[Command] = []
+        self.map_runs: list[MapRun] = []
         self.sequence = 0
-        self.now = self.started_at = 0.0
-        self.input: JSON = None
-        self.status = "READY"
-        self.output: str | None = None
-        self.error: str | None = None
-        self.cause: str | None = None
+        self.now = 0.0
+
+    @property
+    def log(self) -> Log:
+        """The execution's events."""
+        return self.root.run.log
+
+    @property
+    def arn(self) -> str:
+        """The execution's ARN."""
+        return self.root.run.arn
+
+    @property
+    def status(self) -> str:
+        """READY, RUNNING, SUCCEEDED, FAILED, TIMED_OUT or ABORTED."""
+        return self.root.run.status
+
+    @property
+    def output(self) -> str | None:
+        """The output as JSON text, once it has succeeded."""
+        return self.root.run.output
+
+    @property
+    def error(self) -> str | None:
+        """The name of the error that ended it."""
+        return self.root.run.error
+
+    @property
+    def cause(self) -> str | None:
+        """The text of the error that ended it."""
+        return self.root.run.cause
+
+    @property
+    def running(self) -> bool:
+        """Whether it has begun and not ended."""
+        return self.root.run.status == "RUNNING"
 
     # ── the narrow interface: told what happened, answers what to do ─────────────────────────────────────────────────
 
     def start(self, text: str, at: float) -> list[Command]:
         """Begin with the input *text* (JSON) at epoch second *at*."""
-        self.now = self.started_at = at
-        self.status = "RUNNING"
-        self.input = self.log.root = json.loads(text)
-        self.log.root_text = text
-        root = self.root
-        root.size = len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
-        self.log.write("ExecutionStarted", 0, at, self.input, self.role_arn)
-        seconds = self.program.raw.get("TimeoutSeconds")
-        if self.type == "EXPRESS":
+        self.now = at
+        value = json.loads(text)
+        self.root.size = len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
+        self._launch(self.root, value, text)
+        return self._flush()
+
+    def _launch(self, frame: Frame, value: JSON, text: str | None = None) -> None:
+        """Begin an execution: the whole, or a child of a Distributed Map."""
+        frame.run.begin(value, text, self.now)
+        seconds = frame.program.raw.get("TimeoutSeconds")
+        if frame.run.type == "EXPRESS":
             seconds = min(seconds or EXPRESS_SECONDS, EXPRESS_SECONDS)
         if seconds:
-            self._timer(root, "_expire", seconds)
-        self._later("_enter", root, root.state, self.input)
-        return self._flush()
+            frame.deadline = self._timer(frame, "_expire", seconds)
+        self._later("_enter", frame, frame.state, value)
 
     def reply(self, *replies: Reply, at: float) -> list[Command]:
         """Take replies that arrived at epoch second *at*, in order; those nobody waits for are dropped."""
@@ -130,34 +156,22 @@ class Machine:
 
     def stop(self, error: str | None = None, cause: str | None = None, *, at: float) -> list[Command]:
         """Abort the execution, as StopExecution does."""
-        if self.status == "RUNNING":
+        if self.running:
             self.now = at
-            self._close("ABORTED", "ExecutionAborted", 0, error, cause)
+            self._close(self.root, "ABORTED", "ExecutionAborted", 0, StatesError(error, cause))
         return self._flush()
-
-    @property
-    def running(self) -> bool:
-        """Whether it has begun and not ended."""
-        return self.status == "RUNNING"
-
-    def context(self) -> dict[str, JSON]:
-        """Return the execution's part of the context object."""
-        return {
-            "Execution": {
-                "Id": self.arn,
-                "Input": self.input,
-                "StartTime": iso(self.started_at),
-                "Name": self.arn.split(":")[7] if self.arn.count(":") >= 7 else self.arn,
-                "RoleArn": self.role_arn,
-                "RedriveCount": 0,
-            },
-            "StateMachine": {"Id": self.machine_arn, "Name": self.machine_arn.rpartition(":")[2]},
-        }
 
     # ── replies ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def _take(self, reply: Reply, frame: Frame, verb: str) -> None:
         match reply:
+            case TaskSucceeded() if verb in MAP_RUN_VERBS:
+                self._release(frame)
+                self._later(verb, frame, reply.output)
+            case TaskFailed() if verb in MAP_RUN_VERBS:
+                self._release(frame)
+                failure = StatesError(reply.error or MAP_RUN_VERBS[verb], reply.cause)
+                self._later("_map_run_failed", frame, failure)
             case TimerFired():
                 del self.waits[reply.token]
                 if verb == "_timed_out":
@@ -175,7 +189,7 @@ class Machine:
                 self._release(frame)
                 frame.size = dataflow.size(reply.output)
                 if frame.size > dataflow.MAX_BYTES:
-                    self._task_failed(frame, *_too_large(frame.state.raw["Resource"]).args)
+                    self._task_failed(frame, *dataflow.too_large(frame.state.raw["Resource"]).args)
                 else:
                     frame.last = self._task_event(frame, "Succeeded", reply.output)
                     self._later("_succeed", frame, reply.output)
@@ -198,19 +212,21 @@ class Machine:
         assert resource is not None  # noqa: S101 - only Task frames wait for tasks
         if resource.kind == "task":
             values = values if what != "Started" else ()
-            return self.log.write(f"Task{what}", frame.last, self.now, resource.type, resource.action, *values)
+            return frame.log.write(f"Task{what}", frame.last, self.now, resource.type, resource.action, *values)
         if resource.kind == "lambda":
-            return self.log.write(f"LambdaFunction{what}", frame.last, self.now, *(values if what != "Started" else ()))
-        return self.log.write(f"Activity{what}", frame.last, self.now, *values)
+            return frame.log.write(
+                f"LambdaFunction{what}", frame.last, self.now, *(values if what != "Started" else ())
+            )
+        return frame.log.write(f"Activity{what}", frame.last, self.now, *values)
 
     # ── entering and leaving states ──────────────────────────────────────────────────────────────────────────────────
 
     def _enter(self, frame: Frame, state: State, value: JSON) -> None:
         """Enter *state* with *value*, and go on through every state that takes no time."""
-        entries, now = self.log.entries, self.now
+        entries, now, cap = frame.log.entries, self.now, frame.run.cap
         while True:
-            if len(entries) >= self.cap:
-                self._overflow()
+            if len(entries) >= cap:
+                self._overflow(frame)
                 return
             frame.state, frame.input = state, value
             entries.append((state.entered, frame.last, now, state.name, value))
@@ -227,7 +243,7 @@ class Machine:
                 if growth is None or frame.size is None or frame.size + growth > dataflow.MAX_BYTES:
                     frame.size = dataflow.size(value)
                     if frame.size > dataflow.MAX_BYTES:
-                        raise _too_large(state.name)
+                        raise dataflow.too_large(state.name)
                 else:
                     frame.size += growth
             except StatesError as e:
@@ -247,8 +263,8 @@ class Machine:
     def _attempt(self, frame: Frame) -> None:
         """Do the work of the state the frame stands at, for the first time or again."""
         frame.attempt += 1
-        if len(self.log) >= self.cap:
-            self._overflow()
+        if len(frame.log) >= frame.run.cap:
+            self._overflow(frame)
             return
         try:
             getattr(self, "_attempt_" + frame.state.kind)(frame)
@@ -265,7 +281,7 @@ class Machine:
                 value = state.finish(frame.input, result, frame)
                 frame.size = dataflow.size(value)
                 if frame.size > dataflow.MAX_BYTES:
-                    raise _too_large(state.name)
+                    raise dataflow.too_large(state.name)
         except StatesError as e:
             self._fail(frame, e)
             return
@@ -275,7 +291,7 @@ class Machine:
         state = frame.state
         if assigned is not None:
             frame.variables = {**frame.variables, **assigned}
-        frame.last = self.log.write(state.exited, frame.last, self.now, state.name, value, assigned)
+        frame.last = frame.log.write(state.exited, frame.last, self.now, state.name, value, assigned)
         frame.task_token = None
         if after is None:
             self._finish(frame, value)
@@ -285,18 +301,24 @@ class Machine:
     def _finish(self, frame: Frame, value: JSON) -> None:
         """The frame came to the end of its states."""
         frame.status = "SUCCEEDED"
-        parent = frame.parent
-        if parent is None:
-            self.log.write("ExecutionSucceeded", frame.last, self.now, value)
-            self.status, self.output = "SUCCEEDED", self.log.text(value)
-            self._silence()
+        parent, run = frame.parent, frame.run
+        if parent is None or parent.run is not run:
+            frame.log.write("ExecutionSucceeded", frame.last, self.now, value)
+            run.status, run.output = "SUCCEEDED", frame.log.text(value)
+            self.waits.pop(frame.deadline, None)
+            if parent is None:
+                self._silence()
+            else:
+                self._later("_child_ended", parent, frame, value)
             return
         del parent.children[frame.index]
         parent.results[frame.index] = value
         parent.left -= 1
         parent.last = frame.last
         if parent.state.kind == "Map":
-            parent.last = self.log.write("MapIterationSucceeded", frame.last, self.now, parent.state.name, frame.index)
+            parent.last = parent.log.write(
+                "MapIterationSucceeded", frame.last, self.now, parent.state.name, frame.index
+            )
         if not parent.left:
             self._later("_join", parent)
         elif parent.started < len(parent.results):
@@ -324,7 +346,7 @@ class Machine:
     def _attempt_Task(self, frame: Frame) -> None:  # noqa: N802
         state, resource = frame.state, frame.state.resource
         assert resource is not None  # noqa: S101 - compiled with it
-        if resource.pattern == "waitForTaskToken":
+        if resource.pattern:  # a .sync task has a token as well (recorded: test_sync_with_task_token)
             frame.task_token = f"{self.chance.getrandbits(512):0128x}"
         parameters = state.effective(frame.input, frame) if state.effective else frame.input
         timeout = _seconds(state.timeout, frame)
@@ -334,16 +356,16 @@ class Machine:
             {"roleArn": credentials["RoleArn"]} if isinstance(credentials, dict) and "RoleArn" in credentials else None
         )
         if resource.kind == "task":
-            frame.last = self.log.write(
+            frame.last = frame.log.write(
                 "TaskScheduled", frame.last, self.now, resource.type, resource.action, self.region, parameters,
                 timeout, heartbeat, role,
             )  # fmt: skip
         elif resource.kind == "lambda":
-            frame.last = self.log.write(
+            frame.last = frame.log.write(
                 "LambdaFunctionScheduled", frame.last, self.now, resource.text, parameters, timeout, role
             )
         else:
-            frame.last = self.log.write(
+            frame.last = frame.log.write(
                 "ActivityScheduled", frame.last, self.now, resource.text, parameters, timeout, heartbeat
             )
         self._later("_dispatch", frame, parameters, timeout, heartbeat, credentials)
@@ -381,7 +403,7 @@ class Machine:
     def _attempt_Parallel(self, frame: Frame) -> None:  # noqa: N802
         state = frame.state
         value = state.effective(frame.input, frame) if state.effective else frame.input
-        frame.last = self.log.write("ParallelStateStarted", frame.last, self.now)
+        frame.last = frame.log.write("ParallelStateStarted", frame.last, self.now)
         self._fork(frame, len(state.programs), len(state.programs), value)
 
     def _attempt_Map(self, frame: Frame) -> None:  # noqa: N802
@@ -389,14 +411,16 @@ class Machine:
         assert fields is not None  # noqa: S101 - compiled with it
         value = state.effective(frame.input, frame) if state.effective else frame.input
         limit = fields.limit(value, frame)
-        items = fields.items(value, frame)
-        frame.last = self.log.write("MapStateStarted", frame.last, self.now, len(items))
-        for check in fields.checks:
-            check(value, frame)
-        self._fork(frame, len(items), limit or INLINE_CONCURRENCY, value, items)
+        items = None if fields.reader else fields.items(value, frame)
+        frame.last = frame.log.write("MapStateStarted", frame.last, self.now, len(items or ()))
+        if fields.distributed:
+            self._map_run(frame, value, items, limit)
+        else:
+            fields.tolerated(value, frame)  # it has no meaning here, but a wrong one fails the state all the same
+            self._fork(frame, len(items or ()), limit or INLINE_CONCURRENCY, value, items)
 
     def _fork(self, frame: Frame, count: int, limit: int, value: JSON, items: list[JSON] | None = None) -> None:
-        frame.results = [_PENDING] * count
+        frame.results = [PENDING] * count
         frame.started, frame.left, frame.limit = 0, count, limit
         frame.item = (value, items)
         if not count:
@@ -409,13 +433,13 @@ class Machine:
         index, parent.started = parent.started, parent.started + 1
         state = parent.state
         program = state.programs[0 if state.kind == "Map" else index]
-        child = parent.children[index] = Frame(self, program, parent, index)
+        child = parent.children[index] = Frame(self, program, parent.run, parent, index)
         child.last = previous
         value, items = parent.item
         child.size = parent.size
         if items is not None:
             child.item = items[index]
-            child.last = self.log.write("MapIterationStarted", previous, self.now, state.name, index)
+            child.last = parent.log.write("MapIterationStarted", previous, self.now, state.name, index)
         self._later("_first", child, value)
 
     def _first(self, frame: Frame, value: JSON) -> None:
@@ -441,9 +465,9 @@ class Machine:
         frame.item = None
         frame.size = dataflow.size(result)
         if frame.size > dataflow.MAX_BYTES:
-            self._fail(frame, _too_large(frame.state.name))
+            self._fail(frame, dataflow.too_large(frame.state.name))
             return
-        self.log.write(f"{frame.state.kind}StateSucceeded", previous, self.now)
+        frame.log.write(f"{frame.state.kind}StateSucceeded", previous, self.now)
         self._succeed(frame, result)
 
     # ── failing ──────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -461,8 +485,8 @@ class Machine:
                     frame.waiting = (self._timer(frame, "_attempt", delay),)
                     return
                 break
-        if state.kind in ("Parallel", "Map") and (frame.results or evaluation):
-            frame.last = self.log.write(f"{state.kind}StateFailed", frame.last, self.now)
+        if state.kind in ("Parallel", "Map") and (frame.results or evaluation or frame.map_run):
+            frame.last = frame.log.write(f"{state.kind}StateFailed", frame.last, self.now)
         for catcher in state.catchers:
             if matches(catcher.errors, e.error):
                 said = {"Error": e.error, "Cause": e.cause}
@@ -484,7 +508,7 @@ class Machine:
         where = f"the state '{frame.state.name}' (entered at the event id #{frame.entered_id})"
         worded = StatesError(e.error, f"An error occurred while executing {where}. {e.cause}")
         if e.location is not None:
-            frame.last = self.log.write(
+            frame.last = frame.log.write(
                 "EvaluationFailed",
                 frame.entered_id,
                 self.now,
@@ -498,12 +522,14 @@ class Machine:
     def _fail_frame(self, frame: Frame, e: StatesError) -> None:
         """Nothing took the error: the branch, iteration or execution fails with it."""
         frame.status = "FAILED"
-        if frame.parent is None:
-            self._close(
-                "FAILED", "ExecutionFailed", frame.last, e.error, e.cause if e.error != "States.Timeout" else None
-            )
+        if frame.parent is None or frame.parent.run is not frame.run:
+            self._failed(frame, e)
         else:
             self._later("_child_failed", frame.parent, frame, e)
+
+    def _failed(self, frame: Frame, e: StatesError) -> None:
+        cause = e.cause if e.error != "States.Timeout" else None
+        self._close(frame, "FAILED", "ExecutionFailed", frame.last, StatesError(e.error, cause))
 
     def _child_failed(self, frame: Frame, child: Frame, e: StatesError) -> None:
         """One branch or iteration failed, so all do; every event of it points at the one that failed first."""
@@ -512,12 +538,12 @@ class Machine:
         frame.last = failing = child.last
         name, is_map = frame.state.name, frame.state.kind == "Map"
         if is_map:
-            self.log.write("MapIterationFailed", failing, self.now, name, child.index)
+            frame.log.write("MapIterationFailed", failing, self.now, name, child.index)
         self._abort(child, failing)
         for index, other in sorted(frame.children.items()):
             if other is not child:
                 if is_map:
-                    self.log.write("MapIterationAborted", failing, self.now, name, index)
+                    frame.log.write("MapIterationAborted", failing, self.now, name, index)
                 self._abort(other, failing)
         frame.children.clear()
         frame.item = None
@@ -529,29 +555,43 @@ class Machine:
             frame.status = "ABORTED"
         self._release(frame, cancel=True)
         for child in list(frame.children.values()):
-            self._abort(child, failing)
+            if child.run is frame.run:
+                self._abort(child, failing)
+            else:
+                self._close(child, "ABORTED", "ExecutionAborted", 0, StatesError(None))
         frame.children.clear()
+        if frame.map_run is not None and frame.map_run.status == "RUNNING":
+            frame.map_run.status = "ABORTED"
         if failing is not None and frame.entered_id and frame.state.kind in _ABORTS and frame.status != "SUCCEEDED":
-            self.log.write(f"{frame.state.kind}StateAborted", failing, self.now)
+            frame.log.write(f"{frame.state.kind}StateAborted", failing, self.now)
 
-    def _expire(self, _frame: Frame) -> None:
-        self._close("TIMED_OUT", "ExecutionTimedOut", self.root.last, "States.Timeout", None)
+    def _expire(self, frame: Frame) -> None:
+        self._close(frame, "TIMED_OUT", "ExecutionTimedOut", frame.last, StatesError("States.Timeout"))
 
-    def _overflow(self) -> None:
-        if self.type == "EXPRESS":
-            self._expire(self.root)
+    def _overflow(self, frame: Frame) -> None:
+        """The history is as long as it may be: the execution ends, whichever of its frames wrote the last event."""
+        while frame.parent is not None and frame.parent.run is frame.run:
+            frame = frame.parent
+        if frame.run.type == "EXPRESS":
+            self._expire(frame)
             return
-        cause = f"The execution reached the maximum number of history events ({self.cap + 1})."
-        self._close("FAILED", "ExecutionFailed", len(self.log), "States.Runtime", cause)
+        cause = f"The execution reached the maximum number of history events ({frame.run.cap + 1})."
+        self._close(frame, "FAILED", "ExecutionFailed", len(frame.log), StatesError("States.Runtime", cause))
 
-    def _close(self, status: str, event: str, previous: int, error: str | None, cause: str | None) -> None:
-        if not self.running:
+    def _close(self, frame: Frame, status: str, event: str, previous: int, e: StatesError) -> None:
+        """End the execution that *frame* is the root of, without success."""
+        run = frame.run
+        if run.status != "RUNNING":
             return
-        self.log.write(event, previous, self.now, error, cause)
-        self.status, self.error, self.cause = status, error, cause
-        self._abort(self.root, None)
-        self.root.status = status
-        self._silence()
+        frame.log.write(event, previous, self.now, e.error, e.cause)
+        run.status, run.error, run.cause = status, e.error, e.cause
+        self.waits.pop(frame.deadline, None)
+        self._abort(frame, None)
+        frame.status = status
+        if frame.parent is None:
+            self._silence()
+        elif status != "ABORTED":
+            self._later("_child_broke", frame.parent, frame)
 
     def _silence(self) -> None:
         """Nothing is left to do or to wait for."""
@@ -594,10 +634,3 @@ class Machine:
 
 def _seconds(limit: Any, frame: Frame) -> float | None:
     return limit(frame.input, frame) if limit else None
-
-
-def _too_large(what: str) -> StatesError:
-    cause = (
-        f"The state/task '{what}' returned a result with a size exceeding the maximum number of bytes service limit."
-    )
-    return StatesError("States.DataLimitExceeded", cause)

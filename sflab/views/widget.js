@@ -109,6 +109,8 @@ class Drawing {
     this.counts = new Map();
     this.moved = 0;
     this.current = null;
+    this.fitted = "start"; // how the graph was last fitted; null once somebody has moved it
+    this.scale = 0; // not known before the stage has a size
     this.svg = s("svg", { class: "sflab-graph ran", role: "group", "aria-label": "Workflow graph" });
     this.svg.append(build(this.data.tree));
     this.stage = h("div", { class: "stage", style: "" }, this.svg);
@@ -262,6 +264,7 @@ class Drawing {
 
   view() {
     const { clientWidth: w, clientHeight: hgt } = this.stage;
+    if (!this.scale || !w || !hgt) return;
     if (this.x === undefined) return; // not laid out yet: it is fitted when it is
     this.svg.setAttribute("viewBox", `${this.x} ${this.y} ${w / this.scale} ${hgt / this.scale}`);
   }
@@ -271,7 +274,7 @@ class Drawing {
     this.x += cx / this.scale - cx / scale;
     this.y += cy / this.scale - cy / scale;
     this.scale = scale;
-    this.fitted = false;
+    this.fitted = null;
     this.view();
   }
 
@@ -286,7 +289,7 @@ class Drawing {
     if (state.y < this.y) this.y = state.y - air;
     else if (state.y + tall > this.y + hgt) this.y = state.y + tall - hgt * 0.6;
     else return this.view();
-    this.fitted = false;
+    this.fitted = null;
     this.view();
   }
 
@@ -307,7 +310,7 @@ class Drawing {
       stage.classList.add("dragging");
       this.x = from.at[0] - dx / this.scale;
       this.y = from.at[1] - dy / this.scale;
-      this.fitted = false;
+      this.fitted = null;
       this.view();
     });
     const end = () => {

@@ -87,16 +87,20 @@ def _cut(text: str, length: int, *, keep_end: bool) -> str:
     return text[: length - tail].rstrip() + "…" + (text[len(text) - tail :].lstrip() if tail else "")
 
 
-_BREAKS = re.compile(r"(?<=[\s\-_./:])|(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
+_HUMPS = re.compile(r"(?<=[\-_./:])|(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 
 
 def wrap(text: str, room: float, size: float, *, bold: bool = False, lines: int = 2) -> tuple[str, ...]:
-    """Break *text* into at most *lines* lines no wider than *room*; breaks at spaces, punctuation and humps."""
+    """Break *text* into at most *lines* lines no wider than *room*; breaks at spaces, and only words too long at humps."""
     if width(text, size, bold=bold) <= room:
         return (text,)
+    pieces: list[str] = []
+    for word in re.findall(r"\S*\s*", text):
+        fits = width(word.rstrip(), size, bold=bold) <= room
+        pieces += [word] if fits else _HUMPS.split(word)
     done: list[str] = []
     current = ""
-    for piece in [p for p in _BREAKS.split(text) if p]:
+    for piece in filter(None, pieces):
         if current and width((current + piece).strip(), size, bold=bold) > room:
             if len(done) == lines - 1:
                 break

@@ -12,6 +12,7 @@ import argparse
 import collections
 import importlib.util
 import json
+import math
 import sys
 import traceback
 from collections.abc import Iterable
@@ -19,15 +20,17 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from sflab.asl.model import Diagnostic, compact
+from sflab.asl.model import Diagnostic, StatesError, compact
 from sflab.asl.parse import load, loads
 from sflab.asl.program import compile_program
 from sflab.asl.validate import validate
 from sflab.asl.variables import references
-from sflab.backends.drivers import drive
+from sflab.backends import mocks
+from sflab.backends.drivers import Drive
+from sflab.engine import teststate
 from sflab.engine.machine import Machine
 from sflab.engine.messages import Reply, ScheduleTask, TaskFailed, TaskStarted, TaskSubmitted, TaskSucceeded
-from sflab.errors import DefinitionError
+from sflab.errors import ApiError, DefinitionError
 
 HOME = Path(__file__).resolve().parents[2].parent / "shared" / "conformance"
 FROZEN = datetime(2024, 1, 1, 12, tzinfo=UTC).timestamp()  # "now" in every recorded input
@@ -55,23 +58,50 @@ class Recorded:
     """A worker that answers each task as it was answered on AWS, by (state, attempt)."""
 
     def __init__(self, case: Case, bindings: dict[str, str]) -> None:
-        self.answers: dict[str, list[dict[str, Any]]] = collections.defaultdict(list)
+        self.answers: dict[str | None, list[dict[str, Any]]] = collections.defaultdict(list)
         for task in sorted(case.get("tasks", []), key=lambda t: t["event"] if isinstance(t["event"], int) else 0):
             self.answers[task["state"]].append(filled(task, bindings))
         self.taken: collections.Counter[str] = collections.Counter()
+        setup = filled(case.get("setup") or {}, bindings)
+        self.objects: dict[str, dict[str, str]] = setup.get("s3") or {}
+        # Tasks inside a Distributed Map were not recorded; where there are such, they called an identity function.
+        self.echo = any(f.get("handler") == "id_function.py" for f in (setup.get("lambda") or {}).values())
+
+    def read(self, command: ScheduleTask) -> Any:
+        """Return what an ItemReader is given: an object's text, or the listing of a bucket."""
+        given = command.parameters
+        objects = self.objects.get(given["Bucket"], {})
+        if command.action == "getObject":
+            return objects[given["Key"]]
+        return [
+            {
+                "Etag": f"<Etag-{key}>",
+                "LastModified": "<date>",
+                "Key": key,
+                "Size": len(text),
+                "StorageClass": "STANDARD",
+            }
+            for key, text in objects.items()
+        ]
 
     def __call__(self, command: ScheduleTask) -> Iterable[tuple[float, Reply]]:
         """Yield the recorded replies, a millisecond after one another."""
-        known = self.answers[command.state]
+        if command.kind == "reader":
+            yield 0.01, TaskSucceeded(command.token, self.read(command))
+            return
+        known = self.answers[command.state] or [t for t in self.answers[None] if _given(t, command)]
         n = self.taken[command.state]
         self.taken[command.state] += 1
+        if n >= len(known) and self.echo:
+            yield 0.01, TaskSucceeded(command.token, _echoed(command))
+            return
         if n >= len(known):
             raise NotRunError(f"no recorded answer for attempt {n + 1} of {command.state}")
         # Tasks of a Map interleave: the answer is the one that was given to the same request.
         same = [t for t in known[n:] if _given(t, command)]
         task = same[0] if same else known[n]
         known.remove(task)
-        known.insert(n, task)
+        known.insert(n, task)  # what was given stands before what is still to be given
         if command.kind == "activity" and "started" in task:
             yield 0.001, TaskStarted(command.token, task["started"].get("workerName"))
         if "submitted" in task:
@@ -81,6 +111,11 @@ class Recorded:
             yield 0.01, TaskSucceeded(command.token, _value(outcome["output"]))
         elif not outcome.get("timed_out"):
             yield 0.01, TaskFailed(command.token, outcome.get("error"), _text(outcome.get("cause"), command.kind))
+
+
+def _echoed(command: ScheduleTask) -> Any:
+    given = command.parameters
+    return {"Payload": given.get("Payload")} if command.kind == "task" and isinstance(given, dict) else given
 
 
 def _given(task: dict[str, Any], command: ScheduleTask) -> bool:
@@ -120,7 +155,10 @@ def run_case(case: Case) -> Machine:
         role_arn=_role(case, bindings),
         region=bindings.get("<region>", "us-east-1"),
     )
-    drive(machine, filled(case.get("input") or "{}", bindings), Recorded(case, bindings), start=FROZEN)
+    run = Drive(machine, Recorded(case, bindings), start=FROZEN)
+    aborted = case["expect"].get("history", [{}])[-1].get("type") == "ExecutionAborted"
+    run.run(filled(case.get("input") or "{}", bindings), until=FROZEN if aborted else math.inf)
+    machine.stop(at=FROZEN)  # as the test did, where it did
     return machine
 
 
@@ -184,11 +222,57 @@ def check_variable_references(case: Case, _compare: Any) -> list[str]:
     return [f"expected {r['variableReferences']}, got {ours}" for r in answers if r["variableReferences"] != ours]
 
 
+def check_test_state(case: Case, compare: Any) -> list[str]:
+    """Differences between what TestState answered, or refused, and ours."""
+    bindings, expect = dict(case.get("bindings", {})), case["expect"]
+    wanted = expect.get("response") or _refusal(expect["error"])
+    definition = case["definition"] if case.get("definition_is_raw") else json.dumps(case["definition"])
+    request = filled({"definition": definition, **case["request"]}, bindings)
+    if case.get("input") is not None:
+        request["input"] = filled(case["input"], bindings)
+    machine_arn = "arn:aws:states:us-east-1:111111111111:stateMachine:m"
+    try:
+        answer = teststate.run(
+            request,
+            work=lambda _: filled(_task_result(case), bindings),
+            check=mocks.check,
+            machine_arn=machine_arn,
+        ).response
+    except ApiError as e:
+        answer = {"code": e.code, "message": str(e)}
+    out: list[str] = []
+    compare.Matcher(case).value(wanted, answer, "response", out)
+    return out
+
+
+def _refusal(error: dict[str, Any]) -> dict[str, str]:
+    """Return {code, message} of a recorded error, which boto3 or the recorder may have put into words."""
+    if "Error" in error:
+        return {"code": error["Error"]["Code"], "message": error["Error"]["Message"]}
+    text = error["exception_value"]
+    return {"code": error["exception_typename"], "message": text.partition("TestState operation: ")[2] or text}
+
+
+def _task_result(case: Case) -> Any:
+    """Return what the task answered on AWS: as recorded, as inspected, or handed on unchanged as the output."""
+    for task in case.get("tasks", []):
+        outcome = task["outcome"]
+        if "output" not in outcome:
+            raise StatesError(outcome.get("error"), _text(outcome.get("cause"), task["kind"]))
+        return _value(outcome["output"])
+    response = case["expect"].get("response", {})
+    found = response.get("inspectionData", {}).get("result", response.get("output"))
+    if found is None:
+        raise NotRunError("the task's answer is not recorded")
+    return _value(found)
+
+
 CHECKS = {
     "history": check_history,
     "mocked": check_history,
     "output": check_output,
     "create_error": check_create_error,
+    "test_state": check_test_state,
     "validate": check_validate,
     "variable_references": check_variable_references,
 }

@@ -454,6 +454,14 @@ def test_visits_agree_with_the_events(case):
         else:
             assert v.status in ("FAILED", "ABORTED")
         assert (v.error is None) or v.status in ("FAILED", "CAUGHT", "ABORTED")
+        kinds = [by_id[n]["type"] for n in v.events]
+        tries = sum(k.endswith(("Scheduled", "MapStateStarted", "ParallelStateStarted")) for k in kinds)
+        assert v.attempts == max(tries, 1)
+        after = [e for e in events if v.exited_id and e["previousEventId"] == v.exited_id]
+        entered = [e["stateEnteredEventDetails"]["name"] for e in after if e["type"].endswith("StateEntered")]
+        assert [v.next] == (entered or [None])
+        assert v.seconds >= 0
+        assert v.exited_id is None or v.exited == by_id[v.exited_id]["timestamp"].timestamp()
     exits = [v.exited_id for v in found if v.exited_id]
     assert sorted(exits) == [e["id"] for e in events if e["type"].endswith("StateExited")]
     belongs = [n for v in found for n in v.events]
@@ -513,7 +521,7 @@ def test_definitions_inputs_and_results_are_never_changed_in_place(case):
     assert (raw, input) == before
     assert definition.raw == compiled
     assert [now for now, _ in worker.given] == [then for _, then in worker.given]
-    assert drive.machine.input == input
+    assert drive.machine.root.run.input == input
     for earlier in seen:
         assert final[: len(earlier)] == earlier, "an event that has been written stays as it is"
 
