@@ -38,6 +38,8 @@ MAX_RESULT = 4 * 1024 * 1024  # bytes; the state's own limit of 256 KiB comes af
 _PREFIX = "($states := states; "
 _NAMES = re.compile(r"\$([A-Za-z_]\w*)")
 _FREE_CONTEXT = re.compile(r"context|\$states(?!\s*\.\s*(?:input|result|errorOutput)\b)")
+_EVAL = re.compile(r"\$eval\b")
+_ASIDE = re.compile(r"/\*.*?\*/|\"(?:[^\"\\]|\\.)*\"|'(?:[^'\\]|\\.)*'", re.DOTALL)  # comments and strings
 
 
 class JsonataSyntaxError(ValueError):
@@ -55,7 +57,7 @@ def check(text: str) -> None:
     if not body:
         raise JsonataSyntaxError("the expression is empty")
     compiled = _parsed(body)
-    if re.search(r"\$eval\b", body):
+    if _EVAL.search(_ASIDE.sub("''", body)):
         raise JsonataSyntaxError("$eval is not available in Step Functions")
     for name in _FUNCTIONS:
         compiled.register_function(name, lambda *_: None)
@@ -81,6 +83,8 @@ def _parsed(body: str) -> Any:
     except jlens.JlensError as e:
         where = "" if e.position is None else f" at character {e.position + 1}"
         raise JsonataSyntaxError(f"{e.code}: {e}{where}") from None
+    except ValueError as e:  # half a surrogate pair
+        raise JsonataSyntaxError(str(e)) from None
 
 
 class _Part:
@@ -104,18 +108,23 @@ def compile_field(raw: JSON, field: str, *, expect: str | None = None) -> Closur
     build = _builder(raw, field, parts)
     if build is None:
         return lambda _states, _scope: raw
-    members = ", ".join(f'"{i}": ({part.body}\n)' for i, part in enumerate(parts))
-    whole = _parsed(f"{_PREFIX}{{{members}}})")
-    names = tuple({name for part in parts for name in _NAMES.findall(part.body)})
+    flat = isinstance(raw, dict) and all(map(is_expression, raw.values()))  # what is evaluated is the value already
+    keys = list(raw) if flat else [str(i) for i in range(len(parts))]
+    members = [f"{json.dumps(k, ensure_ascii=False)}: ({p.body}\n)" for k, p in zip(keys, parts, strict=True)]
+    whole = _Code(f"{_PREFIX}{{{', '.join(members)}}})")
     wants_context = any(_FREE_CONTEXT.search(part.body) for part in parts)
+    count = len(parts)
 
     def evaluate(states: JSON, scope: Any) -> JSON:
         if wants_context:
             states = {**states, "context": scope.context()}
-        found = _run(whole, states, scope, names)
-        if not isinstance(found, dict) or len(found) < len(parts):
-            _explain(parts, states, scope, names)
-        value = build(found)
+        try:
+            found = whole.run(states, scope)
+        except whole.failures:
+            found = None
+        if found is None or len(found) < count:
+            _explain(parts, states, scope)
+        value = found if flat else build(found)
         if expect is not None and _type(value) != expect:
             found_type = f"but was '{_type(value)}' for value: {compact(value)}"
             raise _failure(parts[0], f"returned an unexpected result type. Expected '{expect}', {found_type}")
@@ -154,47 +163,49 @@ def _builder(raw: JSON, field: str, parts: list[_Part]) -> Callable[[dict[str, J
     return None
 
 
-def _run(code: Any, states: JSON, scope: Any, names: tuple[str, ...]) -> JSON:
-    """Evaluate; None when it fails, for `_explain` to say why."""
-    import jlens
+class _Code:
+    """An expression compiled, with what it may read beside ``$states``."""
 
-    try:
-        return _evaluate(code, states, scope, names)
-    except (jlens.JlensError, ValueError, TypeError, OverflowError):
-        return None
+    __slots__ = ("added", "code", "failures", "names")
+
+    def __init__(self, text: str) -> None:
+        import jlens
+
+        self.code = _parsed(text)
+        self.failures = (jlens.JlensError, ValueError, TypeError, ArithmeticError, RecursionError, MemoryError)
+        names = _NAMES.findall(text)
+        self.names = frozenset(names)
+        self.added = tuple(name for name in _FUNCTIONS if name in self.names)
+
+    def run(self, states: JSON, scope: Any) -> JSON:
+        """Evaluate within the limits; raises one of ``failures``."""
+        bindings = {name: value for name, value in scope.variables.items() if name in self.names}
+        for name in self.added:
+            if name not in bindings:  # a variable of that name wins
+                bindings[name] = _FUNCTIONS[name](scope.chance)
+        return self.code.evaluate(
+            {"states": states},
+            bindings or None,
+            timeout=MAX_SECONDS,
+            max_steps=MAX_STEPS,
+            max_depth=MAX_DEPTH,
+            max_string_length=MAX_RESULT,
+            max_array_length=MAX_ITEMS,
+            max_result_size=MAX_RESULT,
+            now=int(scope.now * 1000),
+        )
 
 
-def _evaluate(code: Any, states: JSON, scope: Any, names: tuple[str, ...]) -> JSON:
-    bindings = {}
-    for name in names:
-        if name in scope.variables:
-            bindings[name] = scope.variables[name]
-        elif name in _FUNCTIONS:
-            bindings[name] = _FUNCTIONS[name](scope.chance)
-    return code.evaluate(
-        {"states": states},
-        bindings or None,
-        timeout=MAX_SECONDS,
-        max_steps=MAX_STEPS,
-        max_depth=MAX_DEPTH,
-        max_array_length=MAX_ITEMS,
-        max_result_size=MAX_RESULT,
-        now=int(scope.now * 1000),
-    )
-
-
-def _explain(parts: list[_Part], states: JSON, scope: Any, names: tuple[str, ...]) -> None:
+def _explain(parts: list[_Part], states: JSON, scope: Any) -> None:
     """Find the first part that fails, alone, and raise its failure in AWS's words."""
-    import jlens
-
     for part in parts:
-        part.code = part.code or _parsed(f'{_PREFIX}{{"type": $type(({part.body}\n)), "value": ({part.body}\n)}})')
+        if part.code is None:
+            part.code = _Code(f'{_PREFIX}{{"type": $type(({part.body}\n)), "value": ({part.body}\n)}})')
         try:
-            found = _evaluate(part.code, states, scope, names)
-        except jlens.JlensError as e:
-            raise _failure(part, f"threw an error during evaluation. {e.code}: {e}") from None
-        except (ValueError, TypeError, OverflowError) as e:
-            raise _failure(part, f"threw an error during evaluation. {e}") from None
+            found = part.code.run(states, scope)
+        except part.code.failures as e:
+            code = getattr(e, "code", None)
+            raise _failure(part, f"threw an error during evaluation. {f'{code}: ' if code else ''}{e}") from None
         if found.get("type") == "function":
             raise _failure(part, "returned an unsupported result type.")
         if "value" not in found:

@@ -302,6 +302,7 @@ def _wait(state: State) -> None:
     raw = state.raw
     if state.jsonata:
         state.wait = _wait_jsonata(raw)
+        state.finish, state.assign = _without_result(state.finish), _without_result(state.assign)
     elif "Seconds" in raw:
         state.wait = dataflow.constant(("seconds", raw["Seconds"]))
     elif "Timestamp" in raw:
@@ -310,6 +311,11 @@ def _wait(state: State) -> None:
         state.wait = _seconds_path(raw["SecondsPath"])
     else:
         state.wait = _timestamp_path(raw["TimestampPath"])
+
+
+def _without_result(stage: Stage | None) -> Stage | None:
+    """A Wait state has no result: ``$states.result`` is undefined in it."""
+    return (lambda value, _result, scope: stage(value, _NO_RESULT, scope)) if stage else None
 
 
 def _wait_jsonata(raw: dict[str, JSON]) -> Closure:

@@ -81,6 +81,13 @@ SHAPES: dict[str, tuple[str, tuple[str, ...]]] = {
 _JSON_MEMBERS = {"input": "inputDetails", "output": "outputDetails", "parameters": None}
 
 
+#: Entering and leaving: the details' key, the member that holds the data, and the one that tells of its truncation.
+_PASSAGES = {
+    **{f"{s}StateEntered": ("stateEnteredEventDetails", "input", "inputDetails") for s in _STATES},
+    **{f"{s}StateExited": ("stateExitedEventDetails", "output", "outputDetails") for s in _STATES},
+}
+
+
 class Joined(list[JSON]):
     """The result of a Parallel or Map state: an array whose text is its members' texts, joined."""
 
@@ -115,34 +122,42 @@ class Log:
 
     def events(self, start: int = 0, stop: int | None = None) -> list[Event]:
         """Events ``start+1 … stop`` as boto3's ``get_execution_history`` gives them (timestamps aware, UTC)."""
-        last_value: JSON = self  # nothing equals it
-        last_text = ""
+        value: JSON = self  # the value written last, with its text: what a state gives the next one is given
+        text = ""
+        at, moment = None, datetime.fromtimestamp(0, UTC)
         out = []
         for number, entry in enumerate(self.entries[start:stop], start + 1):
             type_ = entry[0]
-            event = {
-                "timestamp": datetime.fromtimestamp(round(entry[2], 3), UTC),  # AWS keeps milliseconds
-                "type": type_,
-                "id": number,
-                "previousEventId": entry[1],
-            }
-            shape = SHAPES.get(type_)
-            if shape is not None:
-                details: Event = {}
-                for member, value in zip(shape[1], entry[3:], strict=False):
-                    if member in _JSON_MEMBERS:
-                        if value is not last_value:
-                            last_text, last_value = self.text(value), value
-                        details[member] = last_text
-                        if about := _JSON_MEMBERS[member]:
-                            details[about] = {"truncated": False}
-                    elif value is not None:
-                        details[member] = self._variables(value) if member == "assignedVariables" else value
-                        if member == "assignedVariables":
-                            details["assignedVariablesDetails"] = {"truncated": False}
-                event[shape[0]] = details
+            if entry[2] != at:
+                at = entry[2]
+                moment = datetime.fromtimestamp(round(at, 3), UTC)  # AWS keeps milliseconds
+            event = {"timestamp": moment, "type": type_, "id": number, "previousEventId": entry[1]}
+            passage = _PASSAGES.get(type_)
+            if passage is not None and len(entry) == 5:  # nine of ten events, by hand
+                if entry[4] is not value:
+                    value = entry[4]
+                    text = self.text(value)
+                key, member, about = passage
+                event[key] = {"name": entry[3], member: text, about: {"truncated": False}}
+            elif type_ in SHAPES:
+                event[SHAPES[type_][0]] = self._details(type_, entry)
             out.append(event)
         return out
+
+    def _details(self, type_: str, entry: tuple[Any, ...]) -> Event:
+        details: Event = {}
+        for member, value in zip(SHAPES[type_][1], entry[3:], strict=False):
+            if member in _JSON_MEMBERS:
+                details[member] = self.text(value)
+                if about := _JSON_MEMBERS[member]:
+                    details[about] = {"truncated": False}
+            elif member == "assignedVariables":
+                if value is not None:
+                    details[member] = self._variables(value)
+                    details["assignedVariablesDetails"] = {"truncated": False}
+            elif value is not None:
+                details[member] = value
+        return details
 
     def _variables(self, assigned: Mapping[str, JSON]) -> dict[str, str]:
         return {name: self.text(value) for name, value in assigned.items()}
@@ -268,6 +283,7 @@ class _Reader:
         self.places = {p.pointer: p for p in definition.places()} if definition else {}
         self.visits: list[Visit] = []
         self.owner: dict[int, int | None] = {}
+        self.of: dict[int, list[int]] = {}  # visit -> its events
         self.types: dict[int, str] = {}
         self.indexes: dict[int, int] = {}  # MapIterationStarted id -> iteration index
         self.gone: set[int] = set()  # visits that were aborted: nothing that follows is theirs
@@ -283,11 +299,12 @@ class _Reader:
             visit = self._owner(e, details(e))
             self.owner[e["id"]] = visit
             if visit is not None:
-                self.visits[visit].events += (e["id"],)
+                self.of.setdefault(visit, []).append(e["id"])
             self._outcome(e, details(e), visit)
             self.aborting = self._aborted_iteration(e, details(e), visit)
         for v in self.visits:
             v.attempts = v.attempts or 1
+            v.events = tuple(self.of.get(v.index, ()))
         return self
 
     # -- whose event is it

@@ -291,7 +291,8 @@ class Machine(DistributedMap):
         state = frame.state
         if assigned is not None:
             frame.variables = {**frame.variables, **assigned}
-        frame.last = frame.log.write(state.exited, frame.last, self.now, state.name, value, assigned)
+        values = (value,) if assigned is None else (value, assigned)
+        frame.last = frame.log.write(state.exited, frame.last, self.now, state.name, *values)
         frame.task_token = None
         if after is None:
             self._finish(frame, value)
@@ -452,8 +453,9 @@ class Machine(DistributedMap):
                 value = select(value, frame) if select else frame.item
                 if select:
                     frame.size = None
-            except StatesError as e:
-                self._fail(parent, e)
+            except StatesError as e:  # the Map's own failure, though it shows in one iteration
+                frame.status = "FAILED"
+                self._later("_child_failed", parent, frame, self._worded(parent, e))
                 return
         self._enter(frame, frame.program.states[frame.program.start], value)
 

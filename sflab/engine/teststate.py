@@ -23,7 +23,7 @@ from sflab.asl import dataflow
 from sflab.asl.jackson import problem
 from sflab.asl.model import JSON, Definition, Resource, StatesError, compact, read_json, unstep, walk
 from sflab.asl.parse import loads
-from sflab.asl.program import State, compile_program, matches
+from sflab.asl.program import MAX_WAIT, State, compile_program, matches
 from sflab.asl.validate import SCHEMA, TARGET, validate
 from sflab.engine.frames import iso
 from sflab.engine.maprun import batches, read

@@ -264,8 +264,7 @@ class Drawing {
 
   view() {
     const { clientWidth: w, clientHeight: hgt } = this.stage;
-    if (!this.scale || !w || !hgt) return;
-    if (this.x === undefined) return; // not laid out yet: it is fitted when it is
+    if (!this.scale || !w || !hgt) return; // not laid out yet: it is fitted when it is
     this.svg.setAttribute("viewBox", `${this.x} ${this.y} ${w / this.scale} ${hgt / this.scale}`);
   }
 

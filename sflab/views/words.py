@@ -91,7 +91,7 @@ _HUMPS = re.compile(r"(?<=[\-_./:])|(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-
 
 
 def wrap(text: str, room: float, size: float, *, bold: bool = False, lines: int = 2) -> tuple[str, ...]:
-    """Break *text* into at most *lines* lines no wider than *room*; breaks at spaces, and only words too long at humps."""
+    """Break *text* into at most *lines* lines no wider than *room*: at spaces, and too long a word at its humps."""
     if width(text, size, bold=bold) <= room:
         return (text,)
     pieces: list[str] = []

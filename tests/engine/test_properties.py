@@ -146,7 +146,12 @@ def bodies(draw, kind, names, depth, later):  # noqa: C901 - a table of what eac
             if draw(st.booleans()):
                 body["MaxConcurrency"] = draw(st.integers(0, 2))
             if draw(st.booleans()):
-                body["ItemSelector"] = {"n.$": "$$.Map.Item.Index", "tag": "made", "items.$": "$.items", "it.$": "$$.Map.Item.Value"}
+                body["ItemSelector"] = {
+                    "n.$": "$$.Map.Item.Index",
+                    "tag": "made",
+                    "items.$": "$.items",
+                    "it.$": "$$.Map.Item.Value",
+                }
     if kind in ("Task", "Parallel", "Map"):
         if draw(st.booleans()):
             body["Retry"] = draw(retriers())
@@ -445,7 +450,9 @@ def test_visits_agree_with_the_events(case):
         assert entered["type"] == f"{v.type}StateEntered"
         assert places[v.pointer].name == v.state
         assert places[v.pointer].state["Type"] == v.type
-        assert nesting(v.pointer) == [(state, index if kind_of[state] == "Parallel" else None) for state, index in v.path]
+        assert nesting(v.pointer) == [
+            (state, index if kind_of[state] == "Parallel" else None) for state, index in v.path
+        ]
         if v.exited_id is not None:
             left = by_id[v.exited_id]
             assert left["type"] == f"{v.type}StateExited"
