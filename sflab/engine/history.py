@@ -116,7 +116,7 @@ class Log:
         """Return the JSON text AWS shows for *value*: compact, but the untouched input verbatim."""
         if value is self.root and isinstance(value, (list, dict)):
             return self.root_text
-        if type(value) is Joined and self.root_text[:1] in "[{":
+        if type(value) is Joined and any(v is self.root or type(v) is Joined for v in value):
             return "[" + ",".join([self.text(v) for v in value]) + "]"
         return compact(value)
 
