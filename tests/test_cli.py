@@ -80,7 +80,14 @@ def folder(tmp_path):
 
 def start(folder, *args, **given):
     given = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, **given}
-    return subprocess.Popen([sys.executable, "-m", "sflab.cli", *map(str, args)], cwd=folder, **given)
+    # A test-suite that was started in the background has Ctrl-C turned off, and what it starts inherits that.
+    return subprocess.Popen(
+        [sys.executable, "-m", "sflab.cli", *map(str, args)], cwd=folder, preexec_fn=listen, **given
+    )
+
+
+def listen():
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def sflab(folder, *args, **given):
