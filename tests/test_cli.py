@@ -81,9 +81,8 @@ def folder(tmp_path):
 def start(folder, *args, **given):
     given = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, **given}
     # A test-suite that was started in the background has Ctrl-C turned off, and what it starts inherits that.
-    return subprocess.Popen(
-        [sys.executable, "-m", "sflab.cli", *map(str, args)], cwd=folder, preexec_fn=listen, **given
-    )
+    command = [sys.executable, "-m", "sflab.cli", *map(str, args)]
+    return subprocess.Popen(command, cwd=folder, preexec_fn=listen, **given)  # noqa: PLW1509 - no threads here
 
 
 def listen():
