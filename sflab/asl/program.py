@@ -7,14 +7,13 @@ can be saved: a State pickles as *its definition and its pointer*, and is compil
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from sflab.asl import choice, dataflow, jsonata
 from sflab.asl.mapstate import MapFields, compile_map
-from sflab.asl.model import JSON, Resource, StatesError, compact, resource, runtime_error, scopes, step
+from sflab.asl.model import JSON, Resource, StatesError, resource, runtime_error, scopes, step
 from sflab.asl.paths import PathNotFoundError, Scope, compile_path
 
 if TYPE_CHECKING:
@@ -40,7 +39,7 @@ class Retrier:
     def delay(self, attempt: int, chance: Any) -> float:
         """Seconds before retry number *attempt* (from 0); with jitter, drawn between 0 and that."""
         try:
-            seconds = min(self.interval * self.rate**attempt, self.longest)
+            seconds = min(self.interval * float(self.rate) ** attempt, self.longest)
         except OverflowError:
             seconds = self.longest
         return chance.uniform(0, seconds) if self.jitter else seconds
@@ -279,8 +278,8 @@ def _fail(state: State) -> None:
     parts = [_said(state, name) for name in ("Error", "Cause")]
 
     def run(value: JSON, scope: Scope) -> tuple[JSON, str | None, dict[str, JSON] | None]:
-        error, cause = (part(value, scope) for part in parts)
-        raise StatesError(error if isinstance(error, str | None) else compact(error), cause)
+        error, cause = (said if (said := part(value, scope)) is None else dataflow.bare(said) for part in parts)
+        raise StatesError(error, cause)
 
     state.run = run
 
@@ -290,9 +289,18 @@ def _said(state: State, name: str) -> Closure:
     raw = state.raw
     if state.jsonata and name in raw:
         return jsonata.evaluated(raw[name], name, "string")
-    if f"{name}Path" in raw:
-        return dataflow.expression(raw[f"{name}Path"], f"{name}Path")
-    return dataflow.constant(raw.get(name))
+    if f"{name}Path" not in raw:
+        return dataflow.constant(raw.get(name))
+    text = raw[f"{name}Path"]
+    read = dataflow.expression(text, f"{name}Path")
+
+    def said(value: JSON, scope: Scope) -> JSON:
+        found = read(value, scope)
+        if not isinstance(found, str):
+            raise runtime_error(f"The {name}Path field must refer to a string, but was {compact(found)}: {text}")
+        return found
+
+    return said
 
 
 # ── states that wait for something ───────────────────────────────────────────────────────────────────────────────────
@@ -424,7 +432,7 @@ def _retrier(raw: dict[str, JSON]) -> Retrier:
         interval=raw.get("IntervalSeconds", 1),
         attempts=raw.get("MaxAttempts", 3),
         rate=raw.get("BackoffRate", 2.0),
-        longest=raw.get("MaxDelaySeconds", math.inf),
+        longest=raw.get("MaxDelaySeconds", MAX_WAIT),
         jitter=raw.get("JitterStrategy") == "FULL",
     )
 
