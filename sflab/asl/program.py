@@ -289,18 +289,9 @@ def _said(state: State, name: str) -> Closure:
     raw = state.raw
     if state.jsonata and name in raw:
         return jsonata.evaluated(raw[name], name, "string")
-    if f"{name}Path" not in raw:
-        return dataflow.constant(raw.get(name))
-    text = raw[f"{name}Path"]
-    read = dataflow.expression(text, f"{name}Path")
-
-    def said(value: JSON, scope: Scope) -> JSON:
-        found = read(value, scope)
-        if not isinstance(found, str):
-            raise runtime_error(f"The {name}Path field must refer to a string, but was {compact(found)}: {text}")
-        return found
-
-    return said
+    if f"{name}Path" in raw:
+        return dataflow.expression(raw[f"{name}Path"], f"{name}Path")
+    return dataflow.constant(raw.get(name))
 
 
 # ── states that wait for something ───────────────────────────────────────────────────────────────────────────────────
