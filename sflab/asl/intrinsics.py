@@ -228,7 +228,7 @@ _BY_CHANCE = {"States.MathRandom", "States.UUID"}
 
 _CALL = re.compile(r"\s*(States\.\w+)\s*\(")
 _LITERAL = re.compile(r"\s*'((?:[^'\\]|\\['{}\\])*)'", re.DOTALL)  # AWS refuses any other escape (recorded)
-_WORD = re.compile(r"\s*(true|false|null|-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?)(?=\s*[,)])")
+_WORD = re.compile(r"\s*(true|false|null|-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?)(?=\s*(?:[,)]|\Z))")
 _PUNCTUATION = re.compile(r"\s*([,)])")
 
 

@@ -31,11 +31,20 @@ if TYPE_CHECKING:
 
 MAX_SECONDS = 2.0  # of yours: an evaluation that takes longer is hostile, and fails
 MAX_STEPS = 5_000_000
-MAX_DEPTH = 500
-MAX_ITEMS = 10_000_000
+MAX_DEPTH = 10_000
+MAX_ITEMS = 1_000_000
+MAX_RANGE = 100_000
+MAX_DECISIONS = 20  # lines of an explanation
+MAX_SAID = 2_000  # characters of the engine's message, which may quote the value
 MAX_RESULT = 4 * 1024 * 1024  # bytes; the state's own limit of 256 KiB comes after
 
 _PREFIX = "($states := states; "
+#: The engine compares every item, and every key, with every other, however long that takes. Above a few thousand
+#: these are ours instead; a variable of the name stays what it is.
+_GUARDS = {
+    "distinct": "function($xs)<x:x>{$count($xs) > 2000 ? $distinctOfMany($xs) : $few($xs)}",
+    "keys": "function($xs)<x-:x>{$count($spread($xs)) > 2000 ? $keysOfMany($xs) : $few($xs)}",
+}
 _NAMES = re.compile(r"\$([A-Za-z_]\w*)")
 _FREE_CONTEXT = re.compile(r"context|\$states(?!\s*\.\s*(?:input|result|errorOutput)\b)")
 _EVAL = re.compile(r"\$eval\b")
@@ -111,7 +120,7 @@ def compile_field(raw: JSON, field: str, *, expect: str | None = None) -> Closur
     flat = isinstance(raw, dict) and all(map(is_expression, raw.values()))  # what is evaluated is the value already
     keys = list(raw) if flat else [str(i) for i in range(len(parts))]
     members = [f"{json.dumps(k, ensure_ascii=False)}: ({p.body}\n)" for k, p in zip(keys, parts, strict=True)]
-    whole = _Code(f"{_PREFIX}{{{', '.join(members)}}})")
+    whole = _Code(f"{{{', '.join(members)}}}")
     wants_context = any(_FREE_CONTEXT.search(part.body) for part in parts)
     count = len(parts)
 
@@ -120,10 +129,10 @@ def compile_field(raw: JSON, field: str, *, expect: str | None = None) -> Closur
             states = {**states, "context": scope.context()}
         try:
             found = whole.run(states, scope)
-        except whole.failures:
-            found = None
-        if found is None or len(found) < count:
-            _explain(parts, states, scope)
+        except whole.failures as e:
+            raise _explain(parts, states, scope, e) from None
+        if len(found) < count:
+            raise _explain(parts, states, scope, None)
         value = found if flat else build(found)
         if expect is not None and _type(value) != expect:
             found_type = f"but was '{_type(value)}' for value: {compact(value)}"
@@ -137,6 +146,36 @@ def evaluated(raw: JSON, field: str, expect: str | None = None) -> Closure:
     """Compile a field of a state that has no result yet: a closure over (the state's input, scope)."""
     evaluate = compile_field(raw, field, expect=expect)
     return lambda value, scope: evaluate({"input": value}, scope)
+
+
+def reads(text: str) -> tuple[str, ...]:
+    """Return the paths ``{% … %}`` reads: ``$states.input.items.price``, ``$name``."""
+    found = _parsed(text[2:-2].strip()).reads().get("bindings", {})
+    todo = [(f"${name}", found[name]) for name in sorted(found, key=lambda name: text.find(f"${name}"))]
+    out = []
+    while todo:
+        path, tree = todo.pop(0)
+        if path[1:] in _FUNCTIONS:
+            continue
+        if isinstance(tree, dict) and tree:
+            todo = [(f"{path}.{name}", inner) for name, inner in tree.items()] + todo
+        else:
+            out.append(path)
+    return tuple(out)
+
+
+def decisions(text: str, states: JSON, scope: Any) -> tuple[str, ...]:
+    """Return how ``{% … %}`` came to its value, a line a decision: comparisons, branches taken, items filtered out."""
+    body = text[2:-2].strip()
+    code = _Code(f'{{"value": ({body}\n)}}')
+    if _FREE_CONTEXT.search(body):
+        states = {**states, "context": scope.context()}
+    lines = code.run(states, scope, audited=True)["explanation"]["lines"]
+    ours = (_PREFIX, '{"value": (', "$states := ", "($few := ", *(f"${name} := " for name in _GUARDS))
+    kept = [line for line in lines if not line["text"].startswith(ours) and " → error " not in line["text"]]
+    marks = {True: "✔ ", False: "✘ ", None: ""}
+    said = tuple(dict.fromkeys(marks[line["passed"]] + " ".join(line["text"].split()) for line in kept))
+    return said if len(said) <= MAX_DECISIONS else (*said[:MAX_DECISIONS], f"… {len(said) - MAX_DECISIONS} more")
 
 
 def query_error(cause: str, location: str) -> StatesError:
@@ -171,19 +210,27 @@ class _Code:
     def __init__(self, text: str) -> None:
         import jlens
 
-        self.code = _parsed(text)
+        self.names = frozenset(_NAMES.findall(text))
+        guards = [
+            f"${name} := $type(${name}) != 'function' ? ${name} : ($few := ${name}; {guard}); "
+            for name, guard in _GUARDS.items()
+            if name in self.names
+        ]
+        self.code = _parsed(f"{_PREFIX}{''.join(guards)}{text})")
         self.failures = (jlens.JlensError, ValueError, TypeError, ArithmeticError, RecursionError, MemoryError)
-        names = _NAMES.findall(text)
-        self.names = frozenset(names)
+        if guards:
+            self.code.register_function("distinctOfMany", _distinct)
+            self.code.register_function("keysOfMany", _keys)
         self.added = tuple(name for name in _FUNCTIONS if name in self.names)
 
-    def run(self, states: JSON, scope: Any) -> JSON:
-        """Evaluate within the limits; raises one of ``failures``."""
+    def run(self, states: JSON, scope: Any, *, audited: bool = False) -> JSON:
+        """Evaluate within the limits; raises one of ``failures``, or when *audited* returns the record of how."""
         bindings = {name: value for name, value in scope.variables.items() if name in self.names}
         for name in self.added:
             if name not in bindings:  # a variable of that name wins
                 bindings[name] = _FUNCTIONS[name](scope.chance)
-        return self.code.evaluate(
+        evaluate = self.code.evaluate_with_audit if audited else self.code.evaluate
+        return evaluate(
             {"states": states},
             bindings or None,
             timeout=MAX_SECONDS,
@@ -196,21 +243,29 @@ class _Code:
         )
 
 
-def _explain(parts: list[_Part], states: JSON, scope: Any) -> None:
-    """Find the first part that fails, alone, and raise its failure in AWS's words."""
+def _explain(parts: list[_Part], states: JSON, scope: Any, error: Exception | None) -> StatesError:
+    """Return the failure of the first part that fails, in AWS's words; *error* is what the whole failed with."""
+    if error and len(parts) == 1:
+        return _threw(parts[0], error)
     for part in parts:
         if part.code is None:
-            part.code = _Code(f'{_PREFIX}{{"type": $type(({part.body}\n)), "value": ({part.body}\n)}})')
+            part.code = _Code(f'{{"type": $type(({part.body}\n)), "value": ({part.body}\n)}}')
         try:
             found = part.code.run(states, scope)
         except part.code.failures as e:
-            code = getattr(e, "code", None)
-            raise _failure(part, f"threw an error during evaluation. {f'{code}: ' if code else ''}{e}") from None
+            return _threw(part, e)
         if found.get("type") == "function":
-            raise _failure(part, "returned an unsupported result type.")
+            return _failure(part, "returned an unsupported result type.")
         if "value" not in found:
-            raise _failure(part, "returned nothing (undefined).")
-    raise _failure(parts[0], "returned an unsupported result type.")
+            return _failure(part, "returned nothing (undefined).")
+    if error:  # together they are too much, or they are not alike twice
+        return _threw(parts[0], error)
+    return _failure(parts[0], "returned an unsupported result type.")
+
+
+def _threw(part: _Part, e: Exception) -> StatesError:
+    code = getattr(e, "code", None)
+    return _failure(part, f"threw an error during evaluation. {f'{code}: ' if code else ''}{str(e)[:MAX_SAID]}")
 
 
 def _failure(part: _Part, what: str) -> StatesError:
@@ -230,28 +285,44 @@ def _type(value: JSON) -> str:
 _HASHES = {"MD5": "md5", "SHA-1": "sha1", "SHA-256": "sha256", "SHA-384": "sha384", "SHA-512": "sha512"}
 
 
+def _number(value: JSON) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
 def _partition(items: JSON, size: JSON) -> JSON:
-    if not isinstance(items, list) or not isinstance(size, (int, float)) or size < 1:
+    if not isinstance(items, list) or not _number(size) or size < 1:
         raise ValueError("$partition takes an array and a size of at least 1")
     width = int(size)
     return [items[i : i + width] for i in range(0, len(items), width)]
 
 
 def _range(first: JSON, last: JSON, by: JSON) -> JSON:
-    if not all(isinstance(x, (int, float)) and not isinstance(x, bool) for x in (first, last, by)) or not by:
+    if not all(map(_number, (first, last, by))) or not by:
         raise ValueError("$range takes a first number, a last number and a step that is not 0")
-    count = int((last - first) / by) + 1 if (last - first) / by >= 0 else 0
-    if count > 100_000:
-        raise ValueError("$range would give more than 100,000 numbers")
-    numbers = [first + i * by for i in range(count)]
-    return numbers[0] if count == 1 else numbers  # a sequence of one is its item (recorded)
+    steps = (last - first) / by
+    if steps >= MAX_RANGE:
+        raise ValueError(f"$range would give more than {MAX_RANGE:,} numbers")
+    numbers = [first + i * by for i in range(int(steps) + 1 if steps >= 0 else 0)]
+    return numbers[0] if len(numbers) == 1 else numbers  # a sequence of one is its item (recorded)
 
 
 def _hash(value: JSON, algorithm: JSON = "SHA-256") -> JSON:
-    if algorithm not in _HASHES:
+    if not isinstance(algorithm, str) or algorithm not in _HASHES:
         raise ValueError(f"$hash knows {', '.join(_HASHES)}")
     text = value if isinstance(value, str) else compact(value)
     return hashlib.new(_HASHES[algorithm], text.encode(), usedforsecurity=False).hexdigest()
+
+
+def _distinct(items: JSON) -> JSON:
+    seen: dict[str, JSON] = {}
+    for item in items:
+        seen.setdefault(json.dumps(item, sort_keys=True), item)
+    return list(seen.values())
+
+
+def _keys(value: JSON) -> JSON:
+    objects = value if isinstance(value, list) else [value]
+    return list(dict.fromkeys(name for item in objects if isinstance(item, dict) for name in item))
 
 
 def _parse(text: JSON) -> JSON:
@@ -264,7 +335,12 @@ def _parse(text: JSON) -> JSON:
 
 
 def _random(chance: random.Random) -> Callable[..., float]:
-    return lambda seed=None: (chance if seed is None else random.Random(int(seed))).random()
+    def number(seed: JSON = None) -> float:
+        if seed is not None and not _number(seed):
+            raise ValueError("$random takes a number as its seed")
+        return (chance if seed is None else random.Random(seed)).random()
+
+    return number
 
 
 #: name -> (the execution's chance) -> the function

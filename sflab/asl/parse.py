@@ -19,8 +19,9 @@ if TYPE_CHECKING:
 MAX_DEPTH = 200  # deeper than any real definition (6 is the deepest known), far from Python's recursion limit
 MAX_VALUES = 500_000  # a definition is at most 1 MiB; YAML aliases can stand for any number of values
 
-_LEXEME = re.compile(r'"(?:[^"\\]|\\.)*"|\$\{[^{}\s"]+\}|[{}\[\]:,]|[^\s{}\[\]:,"]+', re.DOTALL)
-_BARE = re.compile(r'("(?:[^"\\]|\\.)*")|\$\{([^{}\s"]+)\}', re.DOTALL)
+# A string that is not closed goes on to the end; to look again at each of its quotes would take the square of that.
+_LEXEME = re.compile(r'"(?:[^"\\]|\\.)*(?:"|\\?\Z)|\$\{[^{}\s"]+\}|[{}\[\]:,]|[^\s{}\[\]:,"]+', re.DOTALL)
+_BARE = re.compile(r'("(?:[^"\\]|\\.)*(?:"|\\?\Z))|\$\{([^{}\s"]+)\}', re.DOTALL)
 
 
 def load(
@@ -169,13 +170,18 @@ def _yaml_loader() -> type:
 
     class Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
         yaml_implicit_resolvers = {  # noqa: RUF012 - a class attribute PyYAML looks up
-            first: [(tag, rx) for tag, rx in rules if tag != "tag:yaml.org,2002:timestamp" and first not in "yYnNoO"]
+            first: [(tag, rx) for tag, rx in rules if not _is_word(tag, first)]
             for first, rules in yaml.SafeLoader.yaml_implicit_resolvers.items()
         }
 
     # CloudFormation's short forms (!Sub, !GetAtt …) are text to us: keep the name they were given.
     Loader.add_multi_constructor("!", _short_form)
     return Loader
+
+
+def _is_word(tag: str, first: str) -> bool:
+    """Whether a scalar that YAML 1.1 resolves to *tag* is text to us: a date, or yes, no, on, off."""
+    return tag.endswith(":timestamp") or (tag.endswith(":bool") and first in "yYnNoO")
 
 
 def _short_form(loader: JSON, suffix: str, node: JSON) -> JSON:

@@ -62,7 +62,7 @@ def mock(
     if not callable(result):
         try:
             json.dumps(result, allow_nan=False)
-        except (TypeError, ValueError) as e:
+        except (TypeError, ValueError, RecursionError) as e:
             raise TypeError(f"mock(result=…) must be JSON data or a callable: {e}") from None
     return Mock(result, latency, fail_first, error, cause, submitted)
 
@@ -121,19 +121,17 @@ def _outcome(
         if bound.fails(command.attempt):
             return None, (bound.error, bound.cause)
         work = bound.result
-    if not callable(work):
-        return work, None
     name = command.resource.rpartition(":")[2] if command.kind == "lambda" else command.state
     context = LambdaContext(name, command.resource, request, command.timeout)
     try:
-        made = _call(work, json.loads(json.dumps(event)), context)
+        made = _call(work, json.loads(json.dumps(event)), context) if callable(work) else work
     except StatesError as e:
         return None, (e.error, e.cause)
     except Exception as e:  # noqa: BLE001 - a function may raise anything: that is the task's outcome
         return None, (type(e).__name__, _runtime_error(e, name, request, compactly=compactly))
     try:
         return json.loads(json.dumps(made, allow_nan=False)), None
-    except (TypeError, ValueError) as e:
+    except (TypeError, ValueError, RecursionError) as e:
         said = {
             "errorMessage": f"Unable to marshal response: {e}",
             "errorType": "Runtime.MarshalError",

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 import re
+from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sflab.asl import parse
+from sflab.asl.explain import UNKNOWN, Sight, explain
 from sflab.asl.program import Program, compile_program
 from sflab.asl.validate import UNRESOLVED, validate
 from sflab.errors import DefinitionError
@@ -19,6 +22,7 @@ if TYPE_CHECKING:
     from sflab.asl.model import JSON, Definition, Diagnostic
     from sflab.backends.functions import Mock
     from sflab.backends.statetest import StateTest
+    from sflab.views.explained import Explanation
 
 TYPES = ("STANDARD", "EXPRESS")
 
@@ -142,6 +146,51 @@ class StateMachine:
                 "mapItemReaderData": item_reader_data,
             },
         )
+
+    def explain(
+        self,
+        name: str,
+        input: JSON = None,
+        *,
+        variables: Mapping[str, JSON] | None = None,
+        context: Mapping[str, JSON] | None = None,
+        result: JSON = UNKNOWN,
+    ) -> Explanation:
+        """Explain every expression of one state: what it reads, its value for *input* or its error, and why.
+
+        *input* (JSON data, default ``{}``) is what the state is given, *result* what its work answered: fields that
+        read a result are not evaluated without one. *variables* and *context* are what the expressions see beside it;
+        *context* is laid over one such as an execution here has.
+
+        Raises DefinitionError when the definition does not validate or has no such state.
+        """
+        from sflab.backends.drivers import EPOCH
+        from sflab.views.explained import Explanation
+
+        self.check()
+        places = {place.name: place.state for place in self.definition.places()}
+        if name not in places:
+            near = difflib.get_close_matches(name, places, n=1)
+            hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(places)}"
+            raise DefinitionError(f"{self.definition.source}: there is no state {name!r}; {hint}")
+        raw, given = places[name], {} if input is None else input
+        when = datetime.fromtimestamp(EPOCH, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        account = "us-east-1:123456789012"
+        seen = {
+            "Execution": {
+                "Id": f"arn:aws:states:{account}:execution:{self.name}:explained",
+                "Input": given,
+                "Name": "explained",
+                "RoleArn": "arn:aws:iam::123456789012:role/sflab",
+                "StartTime": when,
+            },
+            "StateMachine": {"Id": f"arn:aws:states:{account}:stateMachine:{self.name}", "Name": self.name},
+            "State": {"Name": name, "EnteredTime": when},
+            **(context or {}),
+        }
+        language = raw.get("QueryLanguage") or self.definition.raw.get("QueryLanguage") or "JSONPath"
+        sight = Sight(EPOCH, seen, variables or {})
+        return Explanation(name, explain(raw, given, sight, language=str(language), result=result))
 
     def __repr__(self) -> str:
         count = sum(1 for _ in self.definition.places())

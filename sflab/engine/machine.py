@@ -635,4 +635,7 @@ class Machine(DistributedMap):
 
 
 def _seconds(limit: Any, frame: Frame) -> float | None:
-    return limit(frame.input, frame) if limit else None
+    seconds = limit(frame.input, frame) if limit else None
+    if seconds is not None and (type(seconds) not in (int, float) or not 0 <= seconds <= MAX_WAIT):
+        raise runtime_error(f"A time limit must be a number of seconds, not {dataflow.bare(seconds)}")
+    return seconds
