@@ -67,9 +67,9 @@ STATES: dict[str, dict[str, Field]] = {
     "Fail": {
         **_EVERY,
         "Error": Field("text"),
-        "ErrorPath": Field("text_expression", J),
+        "ErrorPath": Field("expression", J),
         "Cause": Field("text"),
-        "CausePath": Field("text_expression", J),
+        "CausePath": Field("expression", J),
     },
     "Parallel": {
         **_EVERY, **_IO, **_OUTPUT, **_ASSIGN, **_FLOW, **_PARAMETERS, **_RESULT, **_SELECTOR, **_RETRY,
@@ -83,9 +83,9 @@ STATES: dict[str, dict[str, Field]] = {
         "ItemsPath": Field("path", J),
         "Items": Field("any"),
         "ItemSelector": Field("any"),
-        "ItemReader": Field("item_reader"),
-        "ItemBatcher": Field("item_batcher"),
-        "ResultWriter": Field("result_writer"),
+        "ItemReader": Field("object"),
+        "ItemBatcher": Field("object"),
+        "ResultWriter": Field("object"),
         "MaxConcurrency": Field("count"),
         "MaxConcurrencyPath": Field("path", J),
         "ToleratedFailureCount": Field("count"),
@@ -114,41 +114,7 @@ CATCHER = {
     "Comment": Field("text"),
 }
 
-_ACCESS = {"Resource": Field("text", required=True), "Parameters": Field("template", J), "Arguments": Field("any", D)}
-#: The fields of a Map state's ItemReader, ItemBatcher, ResultWriter and ProcessorConfig (developer guide, "Fields
-#: available in Distributed Map states").
-ITEM_READER = {**_ACCESS, "ReaderConfig": Field("reader_config")}
-READER_CONFIG = {
-    "InputType": Field("input_type"),
-    "Transformation": Field("reader_transformation"),
-    "CSVHeaderLocation": Field("csv_header_location"),
-    "CSVHeaders": Field("texts"),
-    "CSVDelimiter": Field("csv_delimiter"),
-    "ManifestType": Field("manifest_type"),
-    "ItemsPointer": Field("text"),
-    "MaxItems": Field("count"),
-    "MaxItemsPath": Field("path", J),
-}
-ITEM_BATCHER = {
-    "BatchInput": Field("batch_input"),
-    "MaxItemsPerBatch": Field("count"),
-    "MaxItemsPerBatchPath": Field("path", J),
-    "MaxInputBytesPerBatch": Field("bytes"),
-    "MaxInputBytesPerBatchPath": Field("path", J),
-}
-RESULT_WRITER = {**_ACCESS, "Resource": Field("text"), "WriterConfig": Field("writer_config")}
-WRITER_CONFIG = {
-    "Transformation": Field("writer_transformation", required=True),
-    "OutputType": Field("output_type", required=True),
-}
-PROCESSOR = {"Mode": Field("mode"), "ExecutionType": Field("execution_type")}
-
-#: What a Map state only has where its processor is DISTRIBUTED.
-DISTRIBUTED_ONLY = ("ItemReader", "ItemBatcher", "ResultWriter", "Label")
-#: The intrinsic functions that give a string: what ErrorPath and CausePath take (developer guide, "Fail").
-GIVE_TEXT = ("Format", "JsonToString", "ArrayGetItem", "Base64Encode", "Base64Decode", "Hash", "UUID")
-
-#: Groups of fields of which only one may be given, by state type or by field.
+#: Groups of fields of which a state may have only one, by state type.
 EXCLUSIVE: dict[str, tuple[tuple[str, ...], ...]] = {
     "Wait": (("Seconds", "SecondsPath", "Timestamp", "TimestampPath"),),
     "Task": (("TimeoutSeconds", "TimeoutSecondsPath"), ("HeartbeatSeconds", "HeartbeatSecondsPath")),
@@ -156,15 +122,9 @@ EXCLUSIVE: dict[str, tuple[tuple[str, ...], ...]] = {
     "Map": (
         ("ItemProcessor", "Iterator"),
         ("ItemSelector", "Parameters"),
-        ("Items", "ItemsPath"),
         ("MaxConcurrency", "MaxConcurrencyPath"),
         ("ToleratedFailureCount", "ToleratedFailureCountPath"),
         ("ToleratedFailurePercentage", "ToleratedFailurePercentagePath"),
-    ),
-    "ReaderConfig": (("MaxItems", "MaxItemsPath"),),
-    "ItemBatcher": (
-        ("MaxItemsPerBatch", "MaxItemsPerBatchPath"),
-        ("MaxInputBytesPerBatch", "MaxInputBytesPerBatchPath"),
     ),
 }
 

@@ -70,7 +70,7 @@ class Diagnostic:
 
     ``severity`` is ``ERROR`` (AWS refuses the definition) or ``WARNING``; ``location`` a JSON pointer
     (``/States/Charge/Next``); ``line`` and ``column`` count from 1 and are None where the text is not known. ``said``
-    is the message in our words, where AWS's are a parser's.
+    is the message in our words, where AWS's say less.
     """
 
     severity: str
@@ -84,7 +84,7 @@ class Diagnostic:
 
     def __str__(self) -> str:
         where = ":".join(str(part) for part in (self.source, self.line, self.column) if part)
-        place = self.location if self.location and not self.said else "/"
+        place = self.location if self.location and not self.location.startswith("[") else "/"
         return f"{where + ': ' if where else ''}{self.severity} {place}: {self.said or self.message} [{self.code}]"
 
 
@@ -122,11 +122,11 @@ class Definition:
         """Every state, outer before inner, in the order written."""
         return walk(self.raw)
 
-    def diagnostic(self, severity: str, code: str, message: str, location: str) -> Diagnostic:
+    def diagnostic(self, severity: str, code: str, message: str, location: str, said: str = "") -> Diagnostic:
         """Return a diagnostic of this definition, with the line and column of *location*."""
         line, column = self.position(location) or (None, None)
         source = "" if self.source.startswith("<") else self.source
-        return Diagnostic(severity, code, message, location, line, column, source)
+        return Diagnostic(severity, code, message, location, line, column, source, said)
 
 
 def step(name: str | int) -> str:

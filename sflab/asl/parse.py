@@ -210,7 +210,8 @@ def _finish(
     if not isinstance(raw, dict):
         what = f"Definition must be a valid JSON object; this is {_kind(raw)}"
         problem = Diagnostic("ERROR", "SCHEMA_VALIDATION_FAILED", "Definition must be a valid JSON object")
-        if index is yaml_positions and not name.endswith((".yaml", ".yml")) and (no := jackson.problem(text)):
+        is_json = index is yaml_positions and text.strip() and not name.endswith((".yaml", ".yml"))
+        if is_json and (no := jackson.problem(text)):
             # A scalar of YAML, which takes almost any text; AWS reads JSON alone.
             where = no.line, no.column
             problem = Diagnostic("ERROR", "INVALID_JSON_DESCRIPTION", no.full, no.location, *where, "", what)

@@ -2,7 +2,7 @@
 
 Errors are what AWS refuses, in AWS's words where they are known (`SCHEMA_VALIDATION_FAILED: These fields are
 required: [StartAt]`, conformance §8.2 and §8.3). Warnings are ours: what AWS takes and a person would want to know.
-`sflab.asl.fields` says which fields there are; `sflab.asl.kinds` what the value of each kind must be. ``${Token}``s
+`sflab.asl.fields` says which fields there are; `_KINDS` what the value of each kind of field must be. ``${Token}``s
 that are not substituted yet fit everywhere.
 """
 
@@ -31,7 +31,6 @@ _NUMBERS = ("count", "positive", "seconds", "percentage", "rate", "flag", "times
 
 #: Fields whose strings are never JSONata; branches and processors are checked state by state.
 _NOT_EVALUATED = ("Comment", "Resource", "Branches", "ItemProcessor", "Iterator", "Next", "Default", "Type", "Label")
-_EVENTS = "a Standard execution fails when its history reaches 25,000 events"
 _NAME_LIMIT = 80  # characters of a state's name (quotas page)
 _VARIABLE = re.compile(r"[^\W\d]\w{0,79}")
 
@@ -95,7 +94,9 @@ class _Checker:
         for place in self.definition.places():
             if names[place.name] > 1:
                 names[place.name] = 0  # said once
-                self.error(f"Duplicate State name: {place.name}", place.pointer, "DUPLICATE_STATE_NAME")
+                self.error(
+                    f"Duplicate state name: {place.name}; a name is used once in the whole definition", place.pointer
+                )
 
     def scope(self, raw: dict[str, JSON], pointer: str, language: str) -> None:
         """The states of a definition, a branch or an item processor."""
@@ -104,7 +105,7 @@ class _Checker:
             return
         start = raw.get("StartAt")
         if isinstance(start, str) and start not in states and "${" not in start:
-            self.error(f"Missing 'Next' target: {start}", f"{pointer}/StartAt", TARGET)  # AWS's words, odd as they are
+            self.error(f"Missing 'StartAt' target: {start}", f"{pointer}/StartAt", TARGET)
         for name, state in states.items():
             where = f"{pointer}/States{step(name)}"
             if not isinstance(state, dict):
@@ -121,39 +122,25 @@ class _Checker:
         self.flow(raw, pointer, states)
 
     def flow(self, raw: dict[str, JSON], pointer: str, states: dict[str, JSON]) -> None:
-        """Reachable states, a way to the end, and loops.
-
-        AWS refuses a state that nothing names (its words as reported for CreateStateMachine and CloudFormation); one
-        that only states name which are themselves out of reach, it takes.
-        """
+        """Reachable states, and a way to the end."""
         start = raw.get("StartAt")
         known = {n: s for n, s in states.items() if isinstance(s, dict)}
-        after = {n: [t for t, _ in _targets(s, "") if t in known] for n, s in known.items()}
-        named = {start} | {t for n in after for t in after[n]}
-        if any("${" in str(t) for t in (start, *(t for s in known.values() for t, _ in _targets(s, "")))):
-            named |= set(known)  # a token not substituted yet may name any of them
-        for name in known:
-            if name not in named:
-                self.error(f'State "{name}" is not reachable.', f"{pointer}/States{step(name)}", TARGET)
         if not isinstance(start, str) or start not in known:
             return
-        reached = loops.reachable(after, start)
+        reached, todo = {start}, [start]
+        while todo:
+            for target, _ in _targets(known[todo.pop()], ""):
+                if target in known and target not in reached:
+                    reached.add(target)
+                    todo.append(target)
         for name in known:
-            if name in named and name not in reached and "${" not in "".join(map(str, known)):
-                self.warn(
-                    "UNREACHABLE_STATE", f"no way from StartAt leads to {name!r}", f"{pointer}/States{step(name)}"
-                )
+            if name not in reached:
+                self.warn("UNREACHABLE_STATE", f"no state leads to {name!r}", f"{pointer}/States{step(name)}")
         if not any(_ends(known[n]) for n in reached):
             self.error(
                 'No terminal state: a Succeed or Fail state, or a state with "End": true, must be reachable',
                 f"{pointer}/States",
             )
-        if self.type == "STANDARD":
-            for loop in loops.loops({n: after[n] for n in reached}):
-                if not any(known[n].get("Type") == "Wait" for n in loop):
-                    where = f"{pointer}/States{step(loop[0])}"
-                    shown = ", ".join(loop[:4]) + (", …" if len(loop) > 4 else "")
-                    self.warn("EVENT_LIMIT_RISK", f"the loop {shown} has no Wait: {_EVENTS}", where)
 
     # ── states ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -174,7 +161,10 @@ class _Checker:
             self.error("'QueryLanguage' can not be 'JSONPath' if set to 'JSONata' for whole state machine", pointer)
         own = own if own in ("JSONPath", "JSONata") else language
         self.table(state, fields.STATES[kind], pointer, own)
-        self.one_each(state, kind, pointer)
+        for group in fields.EXCLUSIVE.get(kind, ()):
+            given = [name for name in group if name in state]
+            if len(given) > 1:
+                self.error(f"Only one of these fields may be given: [{', '.join(given)}]", pointer)
         for target, where in _targets(state, pointer):
             if isinstance(target, str) and target not in siblings and "${" not in target:
                 self.error(
@@ -246,13 +236,6 @@ class _Checker:
     def required(self, names: Iterable[str], pointer: str) -> None:
         self.error(f"These fields are required: [{', '.join(java_order(names))}]", pointer)
 
-    def one_each(self, value: dict[str, JSON], groups: str, pointer: str) -> None:
-        """No two fields of a group of `fields.EXCLUSIVE`."""
-        for group in fields.EXCLUSIVE.get(groups, ()):
-            given = [name for name in group if name in value]
-            if len(given) > 1:
-                self.error(f"Only one of these fields may be given: [{', '.join(given)}]", pointer)
-
     def table(self, value: dict[str, JSON], known: dict[str, Field], pointer: str, language: str | None) -> None:
         """The fields of an object against a table of `fields`."""
         missing = [name for name, field in known.items() if field.required and name not in value]
@@ -280,7 +263,7 @@ class _Checker:
             and kind not in ("text", "timestamp")
         ):
             return
-        KINDS[kind](self, value, pointer, language)
+        _KINDS[kind](self, value, pointer, language)
 
     def template(self, value: JSON, owner: str) -> None:
         """A payload template: each ``name.$`` is a path or an intrinsic call, and no name comes twice."""
@@ -299,7 +282,7 @@ class _Checker:
                         todo.append(inner)
 
     def dynamic(self, name: str, value: JSON, owner: str) -> None:
-        if isinstance(value, str) and ("${" in value or compiles(value)):
+        if isinstance(value, str) and ("${" in value or _compiles(value)):
             return
         self.error(
             f"The value for the field '{name}' must be a valid JSONPath or a valid intrinsic function call", owner
@@ -399,7 +382,226 @@ class _Checker:
             self.value("timestamp", value, pointer, language)
 
 
+# ── what a field's value must be ─────────────────────────────────────────────────────────────────────────────────────
+
+
+def _text(c: _Checker, value: JSON, pointer: str, _language: str) -> None:
+    if not isinstance(value, str):
+        c.error("Expected value of type String", pointer)
+
+
+def _states(c: _Checker, value: JSON, pointer: str, _language: str) -> None:
+    if not isinstance(value, dict):
+        c.error("Expected value of type Object", pointer)
+    elif not value:
+        c.error("Value cannot be empty", pointer)
+
+
+def _number(least: float, most: float, *, whole: bool = True) -> Callable[[_Checker, JSON, str, str], None]:
+    def check(c: _Checker, value: JSON, pointer: str, _language: str) -> None:
+        kinds = int if whole else (int, float)
+        if not isinstance(value, kinds) or isinstance(value, bool):
+            c.error(f"Expected value of type {'Integer' if whole else 'Number'}", pointer)
+        elif not least <= value <= most:
+            c.error(f"Value must be between {least:g} and {most:g}, not {value}", pointer)
+
+    return check
+
+
+def _flag(c: _Checker, value: JSON, pointer: str, _language: str) -> None:
+    if not isinstance(value, bool):
+        c.error("Expected value of type Boolean", pointer)
+
+
+def _one_of(*allowed: str) -> Callable[[_Checker, JSON, str, str], None]:
+    def check(c: _Checker, value: JSON, pointer: str, _language: str) -> None:
+        if value not in allowed:
+            c.error(
+                f"The field '{unstep(pointer)[-1]}' should have one of these values: [{', '.join(allowed)}]", pointer
+            )
+
+    return check
+
+
+def _path(c: _Checker, value: JSON, pointer: str, _language: str) -> None:
+    if value is None and unstep(pointer)[-1] in ("InputPath", "OutputPath"):
+        return
+    if not isinstance(value, str):
+        c.error("Expected value of type String", pointer)
+        return
+    if value.lstrip().startswith("States.") and unstep(pointer)[-1] not in ("InputPath", "OutputPath", "Variable"):
+        _expression(c, value, pointer, _language)
+        return
+    try:
+        compile_path(value)
+    except PathSyntaxError as e:
+        c.error(f"Value is not a valid JSONPath: {e}", pointer)
+
+
+def _reference(c: _Checker, value: JSON, pointer: str, _language: str) -> None:
+    if value is None:
+        return
+    if not isinstance(value, str):
+        c.error("Expected value of type String", pointer)
+        return
+    try:
+        if not is_reference(compile_path(value)):
+            c.error("Value is not a Reference Path: only names and indexes may follow $", pointer)
+    except PathSyntaxError as e:
+        c.error(f"Value is not a Reference Path: {e}", pointer)
+
+
+def _expression(c: _Checker, value: JSON, pointer: str, _language: str) -> None:
+    if not isinstance(value, str) or not _compiles(value):
+        c.error("Value must be a valid JSONPath or a valid intrinsic function call", pointer)
+
+
+def _timestamp(c: _Checker, value: JSON, pointer: str, language: str) -> None:
+    if (
+        language == "JSONata"
+        and isinstance(value, str)
+        and jsonata.is_expression(value)
+        and pointer.endswith("/Timestamp")
+    ):
+        return
+    if choice.timestamp(value) is None:
+        c.error("String does not match RFC3339 timestamp", pointer)
+
+
+def _template(c: _Checker, value: JSON, pointer: str, _language: str) -> None:
+    c.template(value, pointer)
+
+
+def _any(c: _Checker, value: JSON, pointer: str, language: str) -> None:
+    if language == "JSONPath" and unstep(pointer)[-1] == "ItemSelector":
+        c.template(value, pointer)
+
+
+def _assign(c: _Checker, value: JSON, pointer: str, language: str) -> None:
+    if not isinstance(value, dict):
+        c.error("Expected value of type Object", pointer)
+        return
+    for name in value:
+        bare = name.removesuffix(".$")
+        if bare == "states" or not (_VARIABLE.fullmatch(bare) or "${" in bare):
+            c.error(f"'{bare}' is not a valid variable name", pointer + step(name))
+    if language == "JSONPath":
+        c.template(value, pointer)
+
+
+def _list(c: _Checker, value: JSON, pointer: str) -> list[JSON]:
+    if not isinstance(value, list):
+        c.error("Expected value of type Array", pointer)
+        return []
+    return value
+
+
+def _retriers(c: _Checker, value: JSON, pointer: str, language: str) -> None:
+    items = _list(c, value, pointer)
+    for i, item in enumerate(items):
+        if isinstance(item, dict):
+            c.table(item, fields.RETRIER, f"{pointer}/{i}", language)
+        else:
+            c.error("Expected value of type Object", f"{pointer}/{i}")
+    c.errors_of(items, pointer, "retrier")
+
+
+def _catchers(c: _Checker, value: JSON, pointer: str, language: str) -> None:
+    items = _list(c, value, pointer)
+    for i, item in enumerate(items):
+        if isinstance(item, dict):
+            c.table(item, fields.CATCHER, f"{pointer}/{i}", language)
+        else:
+            c.error("Expected value of type Object", f"{pointer}/{i}")
+    c.errors_of(items, pointer, "catcher")
+
+
+def _errors(c: _Checker, value: JSON, pointer: str, _language: str) -> None:
+    items = _list(c, value, pointer)
+    if isinstance(value, list) and not value:
+        c.error("Value cannot be empty", pointer)
+    for i, name in enumerate(items):
+        if not isinstance(name, str):
+            c.error("Expected value of type String", f"{pointer}/{i}")
+        elif name.startswith("States.") and name not in fields.PREDEFINED_ERRORS and not name.startswith("States.Http"):
+            c.warn("UNKNOWN_ERROR_NAME", f"there is no predefined error {name}", f"{pointer}/{i}")
+
+
+def _rules(c: _Checker, value: JSON, pointer: str, language: str) -> None:
+    items = _list(c, value, pointer)
+    if isinstance(value, list) and not value:
+        c.error("Value cannot be empty", pointer)
+    for i, rule in enumerate(items):
+        c.rule(rule, f"{pointer}/{i}", language)
+
+
+def _branches(c: _Checker, value: JSON, pointer: str, language: str) -> None:
+    items = _list(c, value, pointer)
+    if isinstance(value, list) and not value:
+        c.error("Value cannot be empty", pointer)
+    for i, branch in enumerate(items):
+        _processor_states(c, branch, f"{pointer}/{i}", language)
+
+
+def _processor_states(c: _Checker, value: JSON, pointer: str, _language: str) -> None:
+    if isinstance(value, dict):
+        c.table(value, fields.TOP_LEVEL, pointer, None)
+    else:
+        c.error("Expected value of type Object", pointer)
+
+
+def _credentials(c: _Checker, value: JSON, pointer: str, _language: str) -> None:
+    if not isinstance(value, dict):
+        c.error("Expected value of type Object", pointer)
+    elif "RoleArn" not in value and "RoleArn.$" not in value:
+        c.error("The field 'RoleArn' is required but was missing", pointer)
+
+
+def _object(c: _Checker, value: JSON, pointer: str, _language: str) -> None:
+    if not isinstance(value, dict):
+        c.error("Expected value of type Object", pointer)
+
+
+_KINDS: dict[str, Callable[[_Checker, Any, str, str], None]] = {
+    "text": _text,
+    "type": _text,
+    "states": _states,
+    "count": _number(0, 2**31),
+    "positive": _number(1, 99_999_999),
+    "seconds": _number(0, 99_999_999),
+    "percentage": _number(0, 100, whole=False),
+    "rate": _number(1, 1e9, whole=False),
+    "flag": _flag,
+    "language": _one_of("JSONPath", "JSONata"),
+    "jitter": _one_of("FULL", "NONE"),
+    "path": _path,
+    "reference": _reference,
+    "expression": _expression,
+    "timestamp": _timestamp,
+    "template": _template,
+    "any": _any,
+    "assign": _assign,
+    "retriers": _retriers,
+    "catchers": _catchers,
+    "errors": _errors,
+    "rules": _rules,
+    "branches": _branches,
+    "processor_states": _processor_states,
+    "processor": _object,
+    "credentials": _credentials,
+    "object": _object,
+}
+
+
 # ── small questions ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _compiles(text: str) -> bool:
+    try:
+        (compile_call if text.lstrip().startswith("States.") else compile_path)(text)
+    except (PathSyntaxError, IntrinsicSyntaxError):
+        return False
+    return True
 
 
 def _recognised(found: Any) -> bool:
