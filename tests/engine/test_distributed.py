@@ -260,3 +260,17 @@ def test_many_items_keep_a_thousand_histories_and_all_the_counts():
     )
     (map_run,) = sf.Local(objects={"lab": {"in": text}}).start_execution(saga).map_runs
     assert (map_run.items, map_run.total, map_run.succeeded, len(map_run.children)) == (100_000, 2_000, 2_000, 1_000)
+
+
+@pytest.mark.xfail(
+    strict=True, reason="AWS starts at most 100 Standard child executions a second; here they start at once"
+)
+def test_children_start_at_the_rate_at_which_aws_starts_them():
+    states = {"Work": {"Type": "Pass", "End": True}}
+    run = sf.Local().start_execution(machine(states=states, child="STANDARD"), list(range(300)))
+    assert run.seconds >= 2
+
+
+@pytest.mark.xfail(strict=True, raises=StatesError, reason="Parquet is not read here; AWS reads it")
+def test_parquet_is_read():
+    read("PAR1", {"InputType": "PARQUET"}, "getObject")
