@@ -370,7 +370,7 @@ def test_a_good_part_of_these_definitions_runs_and_ends_in_every_way():
         seen[status] = seen.get(status, 0) + 1
 
     look()
-    assert seen["SUCCEEDED"] + seen["FAILED"] > 40, seen
+    assert seen["SUCCEEDED"] + seen["FAILED"] > 20, seen
     assert {None, "SUCCEEDED", "FAILED"} <= set(seen)
 
 
