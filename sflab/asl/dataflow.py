@@ -41,12 +41,13 @@ def size(value: JSON) -> int:
         text = compact(value)
     except RecursionError:
         return MAX_BYTES + 1
-    if text.count("[") + text.count("{") > MAX_NESTING and _too_deep(value):
+    if text.count("[") + text.count("{") > MAX_NESTING and too_deep(value):
         return MAX_BYTES + 1
     return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
 
 
-def _too_deep(value: JSON) -> bool:
+def too_deep(value: JSON) -> bool:
+    """Whether *value* is nested deeper than `MAX_NESTING`."""
     level, depth = [value], 0
     while level and depth <= MAX_NESTING:
         inner = (v.values() if isinstance(v, dict) else v for v in level if isinstance(v, (dict, list)))

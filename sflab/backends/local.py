@@ -11,8 +11,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from sflab.asl.dataflow import MAX_BYTES
-from sflab.asl.model import JSON
+from sflab.asl.dataflow import MAX_BYTES, MAX_NESTING, too_deep
+from sflab.asl.model import JSON, read_json
 from sflab.backends.buckets import Bucket, access
 from sflab.backends.drivers import EPOCH, Drive
 from sflab.backends.execution import Execution, Outcome
@@ -58,6 +58,7 @@ class LocalExecution(Execution):
         """Abort the execution, as StopExecution does; nothing happens to one that has ended."""
         self.drive.stop(error, cause)
         self.ended.wait()
+        self.drive.proceed()  # one that waits for what never comes has not noticed yet
 
     def wait(self, timeout: float | None = None) -> LocalExecution:
         """Wait until it has ended, at most *timeout* seconds of yours; in virtual time nothing is left to wait for."""
@@ -252,10 +253,6 @@ def function_name(command: ScheduleTask) -> str | None:
     return parts[6] if len(parts) > 6 else text.strip("${}").removesuffix(".Arn").removesuffix("Arn") or text
 
 
-def _constant(word: str) -> JSON:
-    raise ValueError(f"{word} is not JSON")
-
-
 def input_text(input: JSON) -> str:
     """Return the JSON text of an execution's input.
 
@@ -265,7 +262,7 @@ def input_text(input: JSON) -> str:
     """
     if isinstance(input, str):
         try:
-            json.loads(input, parse_constant=_constant)
+            read_json(input)
         except (ValueError, RecursionError) as e:
             hint = f"a string is JSON text, as AWS takes it; write {json.dumps(input)!r} for the string itself"
             raise DefinitionError(
@@ -283,4 +280,6 @@ def input_text(input: JSON) -> str:
             f"Invalid State Machine Execution Input: the input is {size:,} bytes; AWS takes at most {MAX_BYTES:,} "
             "(256 KiB). Put the data into S3 and pass its bucket and key."
         )
+    if too_deep(json.loads(text)):
+        raise DefinitionError(f"Invalid State Machine Execution Input: it is nested deeper than {MAX_NESTING} levels.")
     return text

@@ -174,17 +174,24 @@ def normalise(source: Any) -> list[Event]:
     Raises DefinitionError when *source* is not a history.
     """
     events = source.get("events") if isinstance(source, dict) else source
-    if not isinstance(events, list) or not all(isinstance(e, dict) and "type" in e and "id" in e for e in events):
+    if not isinstance(events, list) or not all(
+        isinstance(e, dict) and isinstance(e.get("type"), str) and "id" in e for e in events
+    ):
         msg = 'this is not an execution history: expected {"events": [{"id": 1, "type": "ExecutionStarted", …}, …]}'
         raise DefinitionError(msg)
     try:
         out = [{**e, "timestamp": _moment(e.get("timestamp")), "id": int(e["id"])} for e in events]
         for e in out:
             e["previousEventId"] = int(e.get("previousEventId", 0))
-    except (TypeError, ValueError, OverflowError) as e:
+    except (TypeError, ValueError, OverflowError, OSError) as e:
         msg = f"this is not an execution history: {e}"
         raise DefinitionError(msg) from None
     return sorted(out, key=lambda e: e["id"])
+
+
+def _index(about: Event) -> int:
+    found = about.get("index")
+    return found if isinstance(found, int) else 0
 
 
 def _moment(value: Any) -> datetime:
@@ -416,9 +423,9 @@ class _Reader:
 
     def _aborted_iteration(self, e: Event, d: Event, visit: int | None) -> tuple[int, int] | None:
         if e["type"] == "MapIterationStarted":
-            self.indexes[e["id"]] = int(d.get("index", 0))
+            self.indexes[e["id"]] = _index(d)
         if e["type"] in ("MapIterationFailed", "MapIterationAborted") and visit is not None:
-            return visit, int(d.get("index", 0))
+            return visit, _index(d)
         return self.aborting if e["type"].endswith("StateAborted") else None
 
     # -- what it says

@@ -263,6 +263,7 @@ class Machine(DistributedMap):
     def _attempt(self, frame: Frame) -> None:
         """Do the work of the state the frame stands at, for the first time or again."""
         frame.attempt += 1
+        frame.results, frame.map_run = [], None  # what an earlier state left behind when it failed
         if len(frame.log) >= frame.run.cap:
             self._overflow(frame)
             return
@@ -304,6 +305,9 @@ class Machine(DistributedMap):
         frame.status = "SUCCEEDED"
         parent, run = frame.parent, frame.run
         if parent is None or parent.run is not run:
+            if len(frame.log) > run.cap:
+                self._overflow(frame)
+                return
             frame.log.write("ExecutionSucceeded", frame.last, self.now, value)
             run.status, run.output = "SUCCEEDED", frame.log.text(value)
             self.waits.pop(frame.deadline, None)
@@ -530,7 +534,7 @@ class Machine(DistributedMap):
             self._later("_child_failed", frame.parent, frame, e)
 
     def _failed(self, frame: Frame, e: StatesError) -> None:
-        cause = e.cause if e.error != "States.Timeout" else None
+        cause = e.cause if (e.error, e.cause) != ("States.Timeout", "") else None
         self._close(frame, "FAILED", "ExecutionFailed", frame.last, StatesError(e.error, cause))
 
     def _child_failed(self, frame: Frame, child: Frame, e: StatesError) -> None:
@@ -585,7 +589,8 @@ class Machine(DistributedMap):
         run = frame.run
         if run.status != "RUNNING":
             return
-        frame.log.write(event, previous, self.now, e.error, e.cause)
+        del frame.log.entries[run.cap :]  # a wave of events may have gone past the limit
+        frame.log.write(event, min(previous, len(frame.log)), self.now, e.error, e.cause)
         run.status, run.error, run.cause = status, e.error, e.cause
         self.waits.pop(frame.deadline, None)
         self._abort(frame, None)
