@@ -124,7 +124,8 @@ def _same(a: JSON, b: JSON) -> bool:
     return type(a) is type(b) and bool(a == b)
 
 
-def _unique(items: JSON) -> JSON:
+def unique(items: JSON) -> JSON:
+    """The *items* without those that equal an earlier one; the order of an object's fields makes no difference."""
     out: dict[str, JSON] = {}
     for item in _array(items):
         out.setdefault(json.dumps(item, sort_keys=True), item)
@@ -165,14 +166,14 @@ def _decode(text: JSON) -> JSON:
         raise _Refusal(what) from None
 
 
-_HASHES = {"MD5": "md5", "SHA-1": "sha1", "SHA-256": "sha256", "SHA-384": "sha384", "SHA-512": "sha512"}
+HASHES = {"MD5": "md5", "SHA-1": "sha1", "SHA-256": "sha256", "SHA-384": "sha384", "SHA-512": "sha512"}
 
 
 def _hash(value: JSON, algorithm: JSON) -> JSON:
-    known = isinstance(algorithm, str) and algorithm in _HASHES
-    _need(that=known, what=f"the algorithm must be one of {', '.join(_HASHES)}")
+    known = isinstance(algorithm, str) and algorithm in HASHES
+    _need(that=known, what=f"the algorithm must be one of {', '.join(HASHES)}")
     text = value if isinstance(value, str) else compact(value)
-    return hashlib.new(_HASHES[algorithm], _bytes(text), usedforsecurity=False).hexdigest()
+    return hashlib.new(HASHES[algorithm], _bytes(text), usedforsecurity=False).hexdigest()
 
 
 def _merge(first: JSON, second: JSON, deep: JSON) -> JSON:
@@ -208,7 +209,7 @@ FUNCTIONS: dict[str, tuple[int, int, Callable[..., JSON]]] = {
     "States.ArrayLength": (1, 1, lambda items: len(_array(items))),
     "States.ArrayPartition": (2, 2, _partition),
     "States.ArrayRange": (3, 3, _range),
-    "States.ArrayUnique": (1, 1, _unique),
+    "States.ArrayUnique": (1, 1, unique),
     "States.Base64Decode": (1, 1, _decode),
     "States.Base64Encode": (1, 1, lambda text: base64.b64encode(_bytes(text)).decode()),
     "States.Format": (1, 1_000, _format),

@@ -21,6 +21,7 @@ import re
 import uuid
 from typing import TYPE_CHECKING, Any
 
+from sflab.asl.intrinsics import HASHES, unique
 from sflab.asl.model import JSON, StatesError, compact
 from sflab.asl.paths import Scope
 
@@ -219,7 +220,7 @@ class _Code:
         self.code = _parsed(f"{_PREFIX}{''.join(guards)}{text})")
         self.failures = (jlens.JlensError, ValueError, TypeError, ArithmeticError, RecursionError, MemoryError)
         if guards:
-            self.code.register_function("distinctOfMany", _distinct)
+            self.code.register_function("distinctOfMany", unique)
             self.code.register_function("keysOfMany", _keys)
         self.added = tuple(name for name in _FUNCTIONS if name in self.names)
 
@@ -282,8 +283,6 @@ def _type(value: JSON) -> str:
 
 # ── the functions AWS adds ───────────────────────────────────────────────────────────────────────────────────────────
 
-_HASHES = {"MD5": "md5", "SHA-1": "sha1", "SHA-256": "sha256", "SHA-384": "sha384", "SHA-512": "sha512"}
-
 
 def _number(value: JSON) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
@@ -307,17 +306,10 @@ def _range(first: JSON, last: JSON, by: JSON) -> JSON:
 
 
 def _hash(value: JSON, algorithm: JSON = "SHA-256") -> JSON:
-    if not isinstance(algorithm, str) or algorithm not in _HASHES:
-        raise ValueError(f"$hash knows {', '.join(_HASHES)}")
+    if not isinstance(algorithm, str) or algorithm not in HASHES:
+        raise ValueError(f"$hash knows {', '.join(HASHES)}")
     text = value if isinstance(value, str) else compact(value)
-    return hashlib.new(_HASHES[algorithm], text.encode(), usedforsecurity=False).hexdigest()
-
-
-def _distinct(items: JSON) -> JSON:
-    seen: dict[str, JSON] = {}
-    for item in items:
-        seen.setdefault(json.dumps(item, sort_keys=True), item)
-    return list(seen.values())
+    return hashlib.new(HASHES[algorithm], text.encode(), usedforsecurity=False).hexdigest()
 
 
 def _keys(value: JSON) -> JSON:

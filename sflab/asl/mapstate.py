@@ -88,7 +88,16 @@ def _items_jsonata(raw: dict[str, JSON]) -> Closure:
 
 def _concurrency(raw: dict[str, JSON], *, jsonata_: bool) -> Closure:
     if jsonata_ and "MaxConcurrency" in raw:
-        return jsonata.evaluated(raw["MaxConcurrency"], "MaxConcurrency", "number")
+        evaluate = jsonata.evaluated(raw["MaxConcurrency"], "MaxConcurrency", "number")
+
+        def evaluated(value: JSON, scope: Scope) -> JSON:
+            found = evaluate(value, scope)
+            if not isinstance(found, int):
+                cause = f"The MaxConcurrency field must be a whole number: {dataflow.bare(found)}"
+                raise jsonata.query_error(cause, "MaxConcurrency")
+            return found
+
+        return evaluated
     if "MaxConcurrencyPath" not in raw:
         return dataflow.constant(raw.get("MaxConcurrency") or 0)
     text = raw["MaxConcurrencyPath"]

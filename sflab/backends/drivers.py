@@ -66,9 +66,14 @@ class Drive:
         while machine.running and heap:
             while heap and heap[0][2].token not in machine.waits:
                 heapq.heappop(heap)
-            if not heap or heap[0][0] > until or not self._reached(heap[0][0]):
+            if not heap:
                 break
-            at = heap[0][0]
+            at = min(heap[0][0], machine.ends)
+            if at > until or not self._reached(at):
+                break
+            if at < heap[0][0]:
+                machine.expire()
+                break
             due: list[Reply] = []
             while heap and heap[0][0] == at:
                 due.append(heapq.heappop(heap)[2])

@@ -7,9 +7,11 @@ come from.
 
 from __future__ import annotations
 
+import functools
 import json
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, overload
 
@@ -61,10 +63,12 @@ class History(Sequence[Event]):
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the history as the AWS CLI prints it: ``{"events": [...]}``, timestamps in ISO 8601."""
-        text = json.dumps(
-            {"events": self.events}, indent=1, ensure_ascii=False, default=lambda moment: moment.isoformat()
-        )
-        Path(path).write_text(text + "\n", "utf-8")
+        write = functools.partial(json.dumps, {"events": self.events}, indent=1, default=datetime.isoformat)
+        try:
+            data = write(ensure_ascii=False).encode()
+        except UnicodeEncodeError:  # half a surrogate pair has no UTF-8, but a JSON escape
+            data = write().encode()
+        Path(path).write_bytes(data + b"\n")
 
     @overload
     def __getitem__(self, index: int) -> Event: ...

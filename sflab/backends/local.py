@@ -21,7 +21,7 @@ from sflab.backends.statemachine import StateMachine
 from sflab.engine.history import Event
 from sflab.engine.machine import Machine
 from sflab.engine.maprun import MapRun
-from sflab.engine.messages import Reply, ScheduleTask, TaskSucceeded
+from sflab.engine.messages import Reply, ScheduleTask, TaskFailed, TaskSucceeded
 from sflab.errors import DefinitionError, TaskNotFoundError
 
 if TYPE_CHECKING:
@@ -133,7 +133,12 @@ class Local:
             rate=self.rate,
         )
         self.executions.append(execution)
-        execution.begin(background=self.rate != math.inf)
+        try:
+            execution.begin(background=self.rate != math.inf)
+        except TaskNotFoundError:  # it shall be possible to bind the task and run again, under the same name
+            self.executions.remove(execution)
+            self._names.discard((machine.name, execution.name))
+            raise
         return execution
 
     def simulate(
@@ -179,7 +184,10 @@ class Local:
             if latency is None:
                 return replies
             took = latency.sample(command.resource_type, command.action, machine.type, rng)
-            return [(delay + took if _last(reply) else delay, reply) for delay, reply in replies]
+            return [
+                (delay + took if isinstance(reply, TaskSucceeded | TaskFailed) else delay, reply)
+                for delay, reply in replies
+            ]
 
         return LocalExecution(machine, run, Drive(run, worker, start=self.start, rate=rate), text)
 
@@ -234,10 +242,6 @@ class Local:
         bound = ", ".join(map(str, [*self.functions, *self.tasks][:6]))
         time = "virtual time" if self.rate == math.inf else f"rate {self.rate:g}"
         return f"Local({bound or 'nothing bound'}; {time}, seed {self.seed}, {len(self.executions)} executions)"
-
-
-def _last(reply: Reply) -> bool:
-    return isinstance(reply, TaskSucceeded) or type(reply).__name__ == "TaskFailed"
 
 
 def function_name(command: ScheduleTask) -> str | None:

@@ -23,6 +23,7 @@ Time is what the caller says; chance is one seeded generator; ids are drawn from
 from __future__ import annotations
 
 import json
+import math
 import random
 from collections import deque
 from typing import Any
@@ -37,24 +38,21 @@ from sflab.engine.maprun import MapRun
 from sflab.engine.messages import (
     CancelTask,
     Command,
-    Heartbeat,
     Reply,
-    ScheduleTask,
     StartTimer,
     TaskFailed,
-    TaskStarted,
-    TaskSubmitted,
     TaskSucceeded,
     TimerFired,
 )
+from sflab.engine.tasks import Tasks
 
-#: "Express Workflows: 5 minutes" (quotas page).
-EXPRESS_SECONDS = 300
+#: Seconds an execution may take: "Standard: 1 year. Express: 5 minutes" (quotas page).
+STANDARD_SECONDS, EXPRESS_SECONDS = 365 * 24 * 3600, 300
 
 _ABORTS = ("Task", "Wait", "Parallel", "Map")  # the state types that have a …StateAborted event
 
 
-class Machine(DistributedMap):
+class Machine(Tasks, DistributedMap):
     """One execution. Told `start`, `reply` and `stop`; read ``status``, ``output``, ``error``, ``cause`` and ``log``.
 
     *program* is a compiled definition; *type* ``STANDARD`` or ``EXPRESS``; *arn*, *machine_arn* and *role_arn*
@@ -62,7 +60,19 @@ class Machine(DistributedMap):
     *max_events* is the number of events at which the execution fails (default: AWS's limit for the type).
     """
 
-    __slots__ = ("agenda", "chance", "commands", "map_runs", "now", "program", "region", "root", "sequence", "waits")
+    __slots__ = (
+        "agenda",
+        "chance",
+        "commands",
+        "ends",
+        "map_runs",
+        "now",
+        "program",
+        "region",
+        "root",
+        "sequence",
+        "waits",
+    )
 
     def __init__(
         self,
@@ -89,6 +99,7 @@ class Machine(DistributedMap):
         self.map_runs: list[MapRun] = []
         self.sequence = 0
         self.now = 0.0
+        self.ends = math.inf
 
     @property
     def log(self) -> Log:
@@ -129,7 +140,7 @@ class Machine(DistributedMap):
 
     def start(self, text: str, at: float) -> list[Command]:
         """Begin with the input *text* (JSON) at epoch second *at*."""
-        self.now = at
+        self.now, self.ends = at, at + STANDARD_SECONDS
         value = json.loads(text)
         self.root.size = len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
         self._launch(self.root, value, text)
@@ -138,10 +149,10 @@ class Machine(DistributedMap):
     def _launch(self, frame: Frame, value: JSON, text: str | None = None) -> None:
         """Begin an execution: the whole, or a child of a Distributed Map."""
         frame.run.begin(value, text, self.now)
-        seconds = frame.program.raw.get("TimeoutSeconds")
+        seconds = frame.program.raw.get("TimeoutSeconds") or math.inf
         if frame.run.type == "EXPRESS":
-            seconds = min(seconds or EXPRESS_SECONDS, EXPRESS_SECONDS)
-        if seconds:
+            seconds = min(seconds, EXPRESS_SECONDS)
+        if seconds < math.inf:
             frame.deadline = self._timer(frame, "_expire", seconds)
         self._later("_enter", frame, frame.state, value)
 
@@ -161,6 +172,13 @@ class Machine(DistributedMap):
             self._close(self.root, "ABORTED", "ExecutionAborted", 0, StatesError(error, cause))
         return self._flush()
 
+    def expire(self) -> list[Command]:
+        """End the execution at ``ends``, for nothing happened before: a Standard one may take a year."""
+        if self.running:
+            self.now = self.ends
+            self._expire(self.root)
+        return self._flush()
+
     # ── replies ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def _take(self, reply: Reply, frame: Frame, verb: str) -> None:
@@ -178,46 +196,8 @@ class Machine(DistributedMap):
                     self._timed_out(frame)
                 else:
                     self._later(verb, frame)
-            case Heartbeat():
-                self._rearm(frame)
-            case TaskStarted():
-                frame.last = self._task_event(frame, "Started", reply.worker_name)
-                self._rearm(frame)
-            case TaskSubmitted():
-                frame.last = self._task_event(frame, "Submitted", reply.output)
-            case TaskSucceeded():
-                self._release(frame)
-                frame.size = dataflow.size(reply.output)
-                if frame.size > dataflow.MAX_BYTES:
-                    self._task_failed(frame, *dataflow.too_large(frame.state.raw["Resource"]).args)
-                else:
-                    frame.last = self._task_event(frame, "Succeeded", reply.output)
-                    self._later("_succeed", frame, reply.output)
-            case TaskFailed():
-                self._release(frame)
-                self._task_failed(frame, reply.error, reply.cause)
-
-    def _task_failed(self, frame: Frame, error: str | None, cause: str | None) -> None:
-        frame.last = self._task_event(frame, "Failed", error, cause)
-        self._later("_fail", frame, StatesError(error, cause))
-
-    def _timed_out(self, frame: Frame) -> None:
-        """A missed heartbeat is States.Timeout too (3 of 3 recordings, conformance §6.2)."""
-        self._release(frame, cancel=True)
-        frame.last = self._task_event(frame, "TimedOut", "States.Timeout", None)
-        self._later("_fail", frame, StatesError("States.Timeout", ""))  # a Catch is given "", events no cause
-
-    def _task_event(self, frame: Frame, what: str, *values: Any) -> int:
-        resource = frame.state.resource
-        assert resource is not None  # noqa: S101 - only Task frames wait for tasks
-        if resource.kind == "task":
-            values = values if what != "Started" else ()
-            return frame.log.write(f"Task{what}", frame.last, self.now, resource.type, resource.action, *values)
-        if resource.kind == "lambda":
-            return frame.log.write(
-                f"LambdaFunction{what}", frame.last, self.now, *(values if what != "Started" else ())
-            )
-        return frame.log.write(f"Activity{what}", frame.last, self.now, *values)
+            case _:
+                self._task_replied(reply, frame)
 
     # ── entering and leaving states ──────────────────────────────────────────────────────────────────────────────────
 
@@ -340,70 +320,13 @@ class Machine(DistributedMap):
         if seconds > MAX_WAIT:
             raise runtime_error("Wait state delay is too long.")
         if seconds <= 0:
-            self._succeed(frame, value)
+            self._later("_succeed", frame, value)  # a loop of waits for nothing must not recurse
         else:
             frame.waiting = (self._timer(frame, "_waited", seconds),)
 
     def _waited(self, frame: Frame) -> None:
         effective = frame.state.effective
         self._succeed(frame, effective(frame.input, frame) if effective else frame.input)
-
-    def _attempt_Task(self, frame: Frame) -> None:  # noqa: N802
-        state, resource = frame.state, frame.state.resource
-        assert resource is not None  # noqa: S101 - compiled with it
-        if resource.pattern:  # a .sync task has a token as well (recorded: test_sync_with_task_token)
-            frame.task_token = f"{self.chance.getrandbits(512):0128x}"
-        parameters = state.effective(frame.input, frame) if state.effective else frame.input
-        timeout = _seconds(state.timeout, frame)
-        heartbeat = _seconds(state.heartbeat, frame)
-        credentials = state.credentials(frame.input, frame) if state.credentials else None
-        role = (
-            {"roleArn": credentials["RoleArn"]} if isinstance(credentials, dict) and "RoleArn" in credentials else None
-        )
-        if resource.kind == "task":
-            frame.last = frame.log.write(
-                "TaskScheduled", frame.last, self.now, resource.type, resource.action, self.region, parameters,
-                timeout, heartbeat, role,
-            )  # fmt: skip
-        elif resource.kind == "lambda":
-            frame.last = frame.log.write(
-                "LambdaFunctionScheduled", frame.last, self.now, resource.text, parameters, timeout, role
-            )
-        else:
-            frame.last = frame.log.write(
-                "ActivityScheduled", frame.last, self.now, resource.text, parameters, timeout, heartbeat
-            )
-        self._later("_dispatch", frame, parameters, timeout, heartbeat, credentials)
-
-    def _dispatch(
-        self, frame: Frame, parameters: JSON, timeout: float | None, heartbeat: float | None, credentials: JSON
-    ) -> None:
-        """Hand the task to the world; a service takes it at once, an activity's worker when it polls."""
-        resource = frame.state.resource
-        assert resource is not None  # noqa: S101 - compiled with it
-        if resource.kind != "activity":
-            frame.last = self._task_event(frame, "Started")
-        token = self._token(frame, "_task")
-        command = ScheduleTask(
-            token, frame.state.name, frame.state.pointer, frame.attempt, resource.kind, resource.text, resource.type,
-            resource.action, resource.pattern, parameters, timeout, heartbeat, frame.task_token, credentials,
-            frame.path,
-        )  # fmt: skip
-        self.commands.append(command)
-        frame.waiting = (
-            token,
-            self._timer(frame, "_timed_out", timeout) if timeout is not None else 0,
-            self._timer(frame, "_timed_out", heartbeat) if heartbeat is not None else 0,
-        )
-
-    def _rearm(self, frame: Frame) -> None:
-        """The worker gave a sign: its heartbeat is counted anew."""
-        token, timeout, beat = frame.waiting
-        if beat:
-            del self.waits[beat]
-            seconds = _seconds(frame.state.heartbeat, frame)
-            assert seconds is not None  # noqa: S101 - there was a heartbeat to re-arm
-            frame.waiting = (token, timeout, self._timer(frame, "_timed_out", seconds))
 
     def _attempt_Parallel(self, frame: Frame) -> None:  # noqa: N802
         state = frame.state
@@ -503,7 +426,7 @@ class Machine(DistributedMap):
                     self._fail_frame(frame, self._worded(frame, again))
                     return
                 frame.size = None
-                self._leave(frame, catcher.next, value, assigned)
+                self._later("_leave", frame, catcher.next, value, assigned)  # nor a loop of failures that are caught
                 return
         self._fail_frame(frame, e)
 
@@ -637,10 +560,3 @@ class Machine(DistributedMap):
                 getattr(self, verb)(frame, *args)
         commands, self.commands = self.commands, []
         return [c for c in commands if isinstance(c, CancelTask) or c.token in self.waits]
-
-
-def _seconds(limit: Any, frame: Frame) -> float | None:
-    seconds = limit(frame.input, frame) if limit else None
-    if seconds is not None and (type(seconds) not in (int, float) or not 0 <= seconds <= MAX_WAIT):
-        raise runtime_error(f"A time limit must be a number of seconds, not {dataflow.bare(seconds)}")
-    return seconds

@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class ScheduleTask:
-    """Do the work of a Task state.
+    """Do the work of a Task state, or of a Distributed Map's ItemReader or ResultWriter.
 
     ``kind`` is ``lambda`` (the function's ARN is ``resource``), ``task`` (a service integration: ``resource_type`` and
-    ``action`` as the history shows them) or ``activity``; ``pattern`` is ``""``, ``sync`` or ``waitForTaskToken``;
-    ``attempt`` counts from 1 in one visit; ``timeout`` and ``heartbeat`` are seconds or None. ``path`` names the Map
-    iterations and Parallel branches around the state, as (state, index).
+    ``action`` as the history shows them), ``activity``, ``reader`` or ``writer``; ``pattern`` is ``""``, ``sync`` or
+    ``waitForTaskToken``; ``attempt`` counts from 1 in one visit; ``timeout`` and ``heartbeat`` are seconds or None.
+    ``path`` names the Map iterations and Parallel branches around the state, as (state, index).
     """
 
     token: int

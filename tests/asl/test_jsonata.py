@@ -264,7 +264,7 @@ NESTED = {
 def test_hostile_expressions_end(body):
     before, begun = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.monotonic()
     failure(body)
-    assert time.monotonic() - begun < 8
+    assert time.monotonic() - begun < 30
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 1_000_000  # KiB
 
 
@@ -272,7 +272,7 @@ def test_hostile_expressions_end(body):
 def test_large_ones_are_evaluated(body, expected):
     begun = time.monotonic()
     assert value(body) == expected
-    assert time.monotonic() - begun < 8
+    assert time.monotonic() - begun < 30
 
 
 @pytest.mark.parametrize("body", NESTED.values(), ids=NESTED)
