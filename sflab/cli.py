@@ -152,8 +152,8 @@ def run_command(options: argparse.Namespace) -> int:
     local = Local(functions, tasks, seed=options.seed, rate=options.rate)
     run, interrupted = local.start_execution(machine, _input(options.input)), False
     try:
-        if options.rate != math.inf:
-            run.wait()
+        while options.rate != math.inf and not run.wait(0.2).drive.ended.is_set() and not run.waiting:
+            pass
     except KeyboardInterrupt:
         run.stop(cause="interrupted")
         interrupted = True
@@ -355,6 +355,8 @@ def _told(run: Execution) -> str:
 
     took = duration(run.seconds) or "0 ms"
     lines = [f"{_safe(run.machine.name)}  {_coloured(run.status)}  {took} in the execution's own time"]
+    if run.status == "RUNNING" and run.waiting:
+        lines += ["", f"Waits   {_safe(run.waiting)}"]
     if run.error or run.cause:
         lines += ["", f"Error   {_safe(run.error or '')}", f"Cause   {_safe(run.cause or '')}"]
     if run.status == "SUCCEEDED":

@@ -52,7 +52,8 @@ class ExecutionFailed(SflabError):
 
     def __init__(self, status: str, error: str | None, cause: str | None, history: Any = None) -> None:
         said = ": ".join(part for part in (error, cause) if part)
-        super().__init__(f"the execution {status.lower().replace('_', ' ')}" + (f": {said}" if said else ""))
+        stands = "is still running" if status == "RUNNING" else status.lower().replace("_", " ")
+        super().__init__(f"the execution {stands}" + (f": {said}" if said else ""))
         self.status, self.error, self.cause, self.history = status, error, cause, history
 
 

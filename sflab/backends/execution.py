@@ -154,6 +154,11 @@ class Execution:
         """How the execution stands now."""
         raise NotImplementedError
 
+    @property
+    def waiting(self) -> str | None:
+        """What it waits for that only somebody outside can give, in words; None where that cannot be told."""
+        return None
+
     def stop(self, error: str | None = None, cause: str | None = None) -> None:
         """Abort the execution, as StopExecution does; nothing happens to one that has ended."""
         raise NotImplementedError
@@ -180,6 +185,17 @@ class Execution:
         """What it gave, once it has succeeded; None before, and if it did not."""
         text = self._outcome().output
         return None if text is None else json.loads(text)
+
+    @property
+    def output_text(self) -> str | None:
+        """The output as JSON text."""
+        return self._outcome().output
+
+    @property
+    def machine_arn(self) -> str:
+        """The ARN of its state machine, without a version or an alias."""
+        parts = self.arn.split(":")
+        return ":".join([*parts[:5], "stateMachine", *parts[6:7]])
 
     @property
     def error(self) -> str | None:
@@ -211,6 +227,8 @@ class Execution:
         """Wait for the end and return the output. Raises ExecutionFailed unless it succeeded."""
         self.wait()
         outcome = self._outcome()
+        if outcome.status == "RUNNING" and (waiting := self.waiting):
+            raise ExecutionFailed("RUNNING", None, waiting, self.history)
         if outcome.status != "SUCCEEDED":
             history = History(self._events(), self.machine.definition)
             raise ExecutionFailed(outcome.status, outcome.error, outcome.cause, history)

@@ -6,12 +6,14 @@ its class's name. A *mock* (`mock`) answers without code: a result, an error, a 
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import json
 import random
 import traceback
 import uuid
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -86,7 +88,8 @@ def answer(bound: Any, command: ScheduleTask, rng: random.Random, *, as_function
     """Return the replies of *bound* (a mock, a callable or a constant) to a task, with their delays in seconds.
 
     As a function it is given the Lambda payload and its result is wrapped as ``lambda:invoke`` wraps it; as a task
-    it is given the task's parameters and answers with the task's result.
+    it is given the task's parameters and answers with the task's result. What a function that shall call back with the
+    task's token returns is only what its invocation returned, as on AWS; a mock is what it calls back with.
     """
     invoke = as_function and command.kind == "task"
     event = command.parameters
@@ -98,6 +101,10 @@ def answer(bound: Any, command: ScheduleTask, rng: random.Random, *, as_function
         given = bound.latency
         took = float(given or 0) if isinstance(given, int | float | None) else given.sample(rng)
     output, failure = _outcome(bound, event, command, request, compactly=command.kind != "lambda")
+    if invoke and command.pattern == "waitForTaskToken" and callable(bound):
+        if failure is not None:
+            return [(took, TaskFailed(command.token, *failure))]
+        return [(took, TaskSubmitted(command.token, _invocation(output, request)))]
     if failure is not None:
         return [*_submitted(bound, command), (took, TaskFailed(command.token, *failure))]
     if invoke and command.pattern != "waitForTaskToken":
@@ -146,10 +153,18 @@ def _call(work: Callable[..., Any], event: JSON, context: LambdaContext) -> Any:
     try:
         parameters = inspect.signature(work).parameters.values()
     except (TypeError, ValueError):
-        return work(event, context)
+        return _awaited(work(event, context))
     positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
     takes_two = len(positional) >= 2 or any(p.kind == p.VAR_POSITIONAL for p in parameters)
-    return work(event, context) if takes_two else work(event) if positional else work()
+    return _awaited(work(event, context) if takes_two else work(event) if positional else work())
+
+
+def _awaited(made: Any) -> Any:
+    """Return what an ``async def`` function comes to; a notebook's own loop is running, so it is given another."""
+    if not inspect.iscoroutine(made):
+        return made
+    with ThreadPoolExecutor(1, thread_name_prefix="sflab-async") as other:
+        return other.submit(asyncio.run, made).result()
 
 
 def _runtime_error(e: BaseException, name: str, request: str, *, compactly: bool) -> str:

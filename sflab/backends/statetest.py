@@ -12,6 +12,7 @@ from sflab.asl.model import JSON, StatesError, compact
 from sflab.backends import mocks
 from sflab.backends.drivers import EPOCH
 from sflab.backends.functions import Mock, answer
+from sflab.backends.functions import mock as mocked
 from sflab.backends.local import ACCOUNT, function_name, input_text
 from sflab.engine import teststate
 from sflab.engine.messages import ScheduleTask, TaskFailed, TaskSucceeded
@@ -189,6 +190,7 @@ def _work(task: Any, command: ScheduleTask) -> JSON:
             "task=lambda event: {}) with what it does, or mock=sf.mock({}) with what the service answers."
         )
     as_function = function_name(command) is not None
+    task = mocked(task) if callable(task) and command.pattern else task  # what it returns is what the task comes to
     for _, reply in answer(task, command, random.Random(command.state), as_function=as_function):
         if isinstance(reply, TaskFailed):
             raise StatesError(reply.error, reply.cause)

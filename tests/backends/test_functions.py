@@ -136,11 +136,15 @@ def test_lambda_invoke_unwraps_the_payload_and_wraps_the_result():
     assert run(lambda event: event, state=without).output["Payload"] == {}
 
 
-def test_a_function_that_is_called_back_answers_with_its_own_result():
+def test_what_a_function_returns_is_not_what_it_calls_back_with():
     state = {**INVOKE, "Resource": "arn:aws:states:::lambda:invoke.waitForTaskToken"}
-    done = run(lambda event: {"ok": True}, state=state)
+    done = run(mock({"ok": True}), state=state)
     assert done.output == {"ok": True}
     assert "TaskSubmitted" in [e["type"] for e in done.history]
+    waits = run(lambda event: {"ok": True}, state=state)
+    assert waits.status == "RUNNING"
+    (submitted,) = [e for e in waits.history if e["type"] == "TaskSubmitted"]
+    assert json.loads(submitted["taskSubmittedEventDetails"]["output"])["Payload"] == {"ok": True}
 
 
 def test_bound_as_a_task_it_is_given_the_parameters_and_gives_the_tasks_result():

@@ -243,9 +243,7 @@ def test_a_map_run_pickles_between_any_two_replies_and_goes_on_to_the_same_end()
         part = Drive(Machine(program), worker)
         part.run("[1,2,3,4,5]", until=part.start + until)
         again = Drive(pickle.loads(pickle.dumps(part.machine)), worker)
-        again.heap = pickle.loads(pickle.dumps(part.heap))
-        again.sequence = part.sequence
-        again.proceed()
+        again.resume(pickle.loads(pickle.dumps(part.pending())))
         assert again.machine.log.entries == whole.log.entries
         assert [c.log.entries for c in again.machine.map_runs[0].children] == [
             c.log.entries for c in whole.map_runs[0].children
