@@ -87,6 +87,13 @@ class StateTest:
         ]
         return f"StateTest({self.name!r}, {', '.join([self.status, *(part for part in said if part)])})"
 
+    def svg(self) -> str:
+        """Return the picture of the data's way through the state, as SVG text."""
+        from sflab.views import flow
+
+        title = f"{self.name}: {self.status}{f', {self.error}' if self.error else ''}"
+        return flow.svg(self.stages, title=title, after=self.next_state)
+
     def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
         from sflab.views import stages
 
@@ -94,7 +101,7 @@ class StateTest:
         headline = f"{self!r}{why}"
         return {
             "text/plain": stages.text(self.stages, headline=headline, after=self.next_state),
-            "text/html": stages.html(self.stages, headline=headline, after=self.next_state),
+            "text/html": self.svg() + stages.html(self.stages, headline=headline, after=self.next_state),
         }
 
 
