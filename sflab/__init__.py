@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from sflab.backends.execution import Execution, History
     from sflab.backends.functions import mock
     from sflab.backends.local import Local
+    from sflab.backends.mockconfig import mock_config
     from sflab.backends.statemachine import StateMachine
     from sflab.backends.statetest import StateTest
     from sflab.costs.compare import compare
@@ -47,6 +48,7 @@ _HOME = {
     "History": "backends.execution",
     "StateTest": "backends.statetest",
     "mock": "backends.functions",
+    "mock_config": "backends.mockconfig",
     "StatesError": "asl.model",
     # numbers
     "bill": "costs.estimate",
@@ -89,6 +91,7 @@ __all__ = [
     "lognormal",
     "measured",
     "mock",
+    "mock_config",
 ]
 
 

@@ -9,7 +9,7 @@ import math
 import random
 import re
 import threading
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -21,6 +21,7 @@ from sflab.backends.buckets import Bucket, access
 from sflab.backends.drivers import EPOCH, Clock, Drive, Replies
 from sflab.backends.execution import Execution, Outcome
 from sflab.backends.functions import Mock, answer, mock
+from sflab.backends.mockconfig import MockedResponses
 from sflab.backends.nested import ended, input_of, refused, started, starts_execution
 from sflab.backends.statemachine import StateMachine
 from sflab.engine.history import Event
@@ -57,6 +58,7 @@ class LocalExecution(Execution):
         self.nested: list[LocalExecution] = []
         self.root: LocalExecution = parent.root if parent else self
         self.family = 1  # of a root: how many executions came of it
+        self.invocations: Counter[str] = Counter()  # of mocked responses, by state
         self.tokens: list[str] = []
         self.waits_for: dict[int, LocalExecution] = {}  # by the token of the .sync task that started it
 
@@ -355,7 +357,12 @@ class Local:
         plain = short.partition(".")[0] if command.kind == "task" else short
         for key in (command.state, command.resource, short, plain):
             if key in self.tasks:
-                return _answered(self.tasks[key], command, rng, as_function=False)
+                bound = self.tasks[key]
+                if isinstance(bound, MockedResponses):
+                    n = execution.invocations[command.state]
+                    execution.invocations[command.state] += 1
+                    bound = bound.at(n, command.state)
+                return _answered(bound, command, rng, as_function=False)
         if command.kind in ("reader", "writer") and "*" not in self.tasks:
             return [(0.0, access(self.objects, command))]
         name = function_name(command)
