@@ -207,7 +207,7 @@ def validate_command(options: argparse.Namespace) -> int:
 
 
 def _diagnoses(found: list[tuple[str, list[Diagnostic]]], unread: dict[str, str]) -> dict[str, Any]:
-    names = ("severity", "code", "message", "location", "line", "column")
+    names = ("severity", "code", "message", "location", "pointer", "line", "column")
     files: list[dict[str, Any]] = [
         {
             "file": file,

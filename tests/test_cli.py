@@ -283,7 +283,7 @@ def test_validate_for_a_machine(folder):
     assert [(f["file"], f["valid"]) for f in files] == [
         ("nowhere.asl.json", False), ("order.asl.json", True), ("gone.asl.json", None),
     ]  # fmt: skip
-    assert {"severity", "code", "message", "location", "line", "column"} == set(files[0]["diagnostics"][0])
+    assert {"severity", "code", "message", "location", "pointer", "line", "column"} == set(files[0]["diagnostics"][0])
     assert "no such file" in files[2]["problem"]
 
 

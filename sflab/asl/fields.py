@@ -23,11 +23,13 @@ TOP_LEVEL = {
     "Comment": Field("text"),
     "StartAt": Field("text", required=True),
     "States": Field("states", required=True),
-    "Version": Field("text"),
+    "Version": Field("version"),
     "TimeoutSeconds": Field("count"),
     "QueryLanguage": Field("language"),
-    "ProcessorConfig": Field("processor"),
 }
+#: A branch and an item processor; they have no QueryLanguage, their states the state machine's (reported).
+BRANCH = {name: field for name, field in TOP_LEVEL.items() if name != "QueryLanguage"}
+ITEM_PROCESSOR = {**BRANCH, "ProcessorConfig": Field("processor")}
 
 _EVERY = {"Type": Field("type", required=True), "Comment": Field("text"), "QueryLanguage": Field("language")}
 _IO = {"InputPath": Field("path", J), "OutputPath": Field("path", J)}
@@ -45,9 +47,9 @@ STATES: dict[str, dict[str, Field]] = {
         **_EVERY, **_IO, **_OUTPUT, **_ASSIGN, **_FLOW, **_PARAMETERS, **_RESULT, **_SELECTOR, **_RETRY,
         "Resource": Field("text", required=True),
         "Arguments": Field("any", D),
-        "TimeoutSeconds": Field("seconds"),
+        "TimeoutSeconds": Field("timeout"),
         "TimeoutSecondsPath": Field("path", J),
-        "HeartbeatSeconds": Field("seconds"),
+        "HeartbeatSeconds": Field("timeout"),
         "HeartbeatSecondsPath": Field("path", J),
         "Credentials": Field("credentials"),
     },
@@ -67,9 +69,9 @@ STATES: dict[str, dict[str, Field]] = {
     "Fail": {
         **_EVERY,
         "Error": Field("text"),
-        "ErrorPath": Field("expression", J),
+        "ErrorPath": Field("text_expression", J),
         "Cause": Field("text"),
-        "CausePath": Field("expression", J),
+        "CausePath": Field("text_expression", J),
     },
     "Parallel": {
         **_EVERY, **_IO, **_OUTPUT, **_ASSIGN, **_FLOW, **_PARAMETERS, **_RESULT, **_SELECTOR, **_RETRY,
@@ -78,30 +80,30 @@ STATES: dict[str, dict[str, Field]] = {
     },
     "Map": {
         **_EVERY, **_IO, **_OUTPUT, **_ASSIGN, **_FLOW, **_PARAMETERS, **_RESULT, **_SELECTOR, **_RETRY,
-        "ItemProcessor": Field("processor_states"),
-        "Iterator": Field("processor_states"),
-        "ItemsPath": Field("path", J),
-        "Items": Field("any"),
+        "ItemProcessor": Field("item_processor"),
+        "Iterator": Field("item_processor"),
+        "ItemsPath": Field("reference", J),
+        "Items": Field("any", D),
         "ItemSelector": Field("any"),
-        "ItemReader": Field("object"),
-        "ItemBatcher": Field("object"),
-        "ResultWriter": Field("object"),
+        "ItemReader": Field("item_reader"),
+        "ItemBatcher": Field("item_batcher"),
+        "ResultWriter": Field("result_writer"),
         "MaxConcurrency": Field("count"),
         "MaxConcurrencyPath": Field("path", J),
         "ToleratedFailureCount": Field("count"),
         "ToleratedFailureCountPath": Field("path", J),
         "ToleratedFailurePercentage": Field("percentage"),
         "ToleratedFailurePercentagePath": Field("path", J),
-        "Label": Field("text"),
+        "Label": Field("label"),
     },
 }  # fmt: skip
 
 RETRIER = {
     "ErrorEquals": Field("errors", required=True),
-    "IntervalSeconds": Field("positive"),
-    "MaxAttempts": Field("count"),
+    "IntervalSeconds": Field("seconds"),
+    "MaxAttempts": Field("attempts"),
     "BackoffRate": Field("rate"),
-    "MaxDelaySeconds": Field("positive"),
+    "MaxDelaySeconds": Field("delay"),
     "JitterStrategy": Field("jitter"),
     "Comment": Field("text"),
 }
@@ -114,9 +116,55 @@ CATCHER = {
     "Comment": Field("text"),
 }
 
-#: Groups of fields of which a state may have only one, by state type.
+_ACCESS = {"Resource": Field("text", required=True), "Parameters": Field("template", J), "Arguments": Field("any", D)}
+#: The fields of a Map state's ItemReader, ItemBatcher, ResultWriter and ProcessorConfig (developer guide, "Fields
+#: available in Distributed Map states").
+ITEM_READER = {**_ACCESS, "Resource": Field("reader", required=True), "ReaderConfig": Field("reader_config")}
+READER_CONFIG = {
+    "InputType": Field("input_type"),
+    "Transformation": Field("reader_transformation"),
+    "CSVHeaderLocation": Field("csv_header_location"),
+    "CSVHeaders": Field("texts"),
+    "CSVDelimiter": Field("csv_delimiter"),
+    "ManifestType": Field("manifest_type"),
+    "ItemsPointer": Field("text"),
+    "MaxItems": Field("count"),
+    "MaxItemsPath": Field("path", J),
+}
+ITEM_BATCHER = {
+    "BatchInput": Field("batch_input"),
+    "MaxItemsPerBatch": Field("count"),
+    "MaxItemsPerBatchPath": Field("path", J),
+    "MaxInputBytesPerBatch": Field("bytes"),
+    "MaxInputBytesPerBatchPath": Field("path", J),
+}
+RESULT_WRITER = {**_ACCESS, "Resource": Field("text"), "WriterConfig": Field("writer_config")}
+WRITER_CONFIG = {
+    "Transformation": Field("writer_transformation", required=True),
+    "OutputType": Field("output_type", required=True),
+}
+PROCESSOR = {"Mode": Field("mode"), "ExecutionType": Field("execution_type")}
+
+#: What a Map state only has where its processor is DISTRIBUTED.
+DISTRIBUTED_ONLY = ("ItemReader", "ItemBatcher", "ResultWriter", "Label")
+#: The intrinsic functions that give a string: what ErrorPath and CausePath take (developer guide, "Fail").
+GIVE_TEXT = ("Format", "JsonToString", "ArrayGetItem", "Base64Encode", "Base64Decode", "Hash", "UUID")
+
+#: The numbers: (least, most, whole), None for no bound; as AWS enforces them (reported).
+NUMBERS: dict[str, tuple[float, float | None, bool]] = {
+    "count": (0, None, True),
+    "seconds": (0, 99_999_999, True),
+    "timeout": (1, 99_999_999, True),
+    "attempts": (0, 99_999_999, True),
+    "delay": (1, 31_622_400, True),
+    "percentage": (0, 100, False),
+    "rate": (1, None, False),
+    "bytes": (0, 256 * 1024, True),
+}
+
+#: Groups of fields of which only one may be given, by state type or by field, in the order AWS names them.
 EXCLUSIVE: dict[str, tuple[tuple[str, ...], ...]] = {
-    "Wait": (("Seconds", "SecondsPath", "Timestamp", "TimestampPath"),),
+    "Wait": (("SecondsPath", "Seconds", "TimestampPath", "Timestamp"),),
     "Task": (("TimeoutSeconds", "TimeoutSecondsPath"), ("HeartbeatSeconds", "HeartbeatSecondsPath")),
     "Fail": (("Error", "ErrorPath"), ("Cause", "CausePath")),
     "Map": (
@@ -126,7 +174,14 @@ EXCLUSIVE: dict[str, tuple[tuple[str, ...], ...]] = {
         ("ToleratedFailureCount", "ToleratedFailureCountPath"),
         ("ToleratedFailurePercentage", "ToleratedFailurePercentagePath"),
     ),
+    "ReaderConfig": (("MaxItems", "MaxItemsPath"),),
+    "ItemBatcher": (
+        ("MaxItemsPerBatch", "MaxItemsPerBatchPath"),
+        ("MaxInputBytesPerBatch", "MaxInputBytesPerBatchPath"),
+    ),
 }
+#: Groups of which one must be given.
+ONE_OF = {"Wait": EXCLUSIVE["Wait"][0], "Map": EXCLUSIVE["Map"][0]}
 
 #: The error names the States Language predefines (spec, Appendix A), with those AWS adds.
 PREDEFINED_ERRORS = (
@@ -171,3 +226,14 @@ OPTIMIZED: dict[str, frozenset[str]] = {
         "states": "startExecution",
     }.items()
 }
+
+#: Services that never have a pattern (the table of that page; confirmed by users with ValidateStateMachineDefinition).
+NO_PATTERN = {
+    "sync": frozenset({"lambda", "sns", "sqs", "dynamodb", "events", "apigateway", "aws-sdk"}),
+    "waitForTaskToken": frozenset(
+        {
+            "athena", "batch", "codebuild", "databrew", "dynamodb", "elasticmapreduce", "emr-containers",
+            "emr-serverless", "glue", "mediaconvert", "sagemaker",
+        }
+    ),
+}  # fmt: skip

@@ -39,6 +39,9 @@ MAX_DECISIONS = 20  # lines of an explanation
 MAX_SAID = 2_000  # characters of the engine's message, which may quote the value
 MAX_RESULT = 4 * 1024 * 1024  # bytes; the state's own limit of 256 KiB comes after
 
+#: The codes of AWS's diagnostics: it does not parse, and it reads what there is not (reported by users).
+INVALID, UNSUPPORTED = "INVALID_JSONATA_EXPRESSION", "UNSUPPORTED_JSONATA_EXPRESSION"
+
 _PREFIX = "($states := states; "
 #: The engine compares every item, and every key, with every other, however long that takes. Above a few thousand
 #: these are ours instead; a variable of the name stays what it is.
@@ -48,12 +51,20 @@ _GUARDS = {
 }
 _NAMES = re.compile(r"\$([A-Za-z_]\w*)")
 _FREE_CONTEXT = re.compile(r"context|\$states(?!\s*\.\s*(?:input|result|errorOutput)\b)")
+_CONTEXT_ITEM = re.compile(r"\$(?![\w$])")
 _EVAL = re.compile(r"\$eval\b")
 _ASIDE = re.compile(r"/\*.*?\*/|\"(?:[^\"\\]|\\.)*\"|'(?:[^'\\]|\\.)*'", re.DOTALL)  # comments and strings
 
 
 class JsonataSyntaxError(ValueError):
-    """The text between ``{%`` and ``%}`` is no JSONata that Step Functions takes; the message says why."""
+    """The text between ``{%`` and ``%}`` is no JSONata that Step Functions takes; the message says why.
+
+    ``code`` and ``message`` are those of ValidateStateMachineDefinition's diagnostic.
+    """
+
+    def __init__(self, said: str, message: str = "", code: str = INVALID) -> None:
+        super().__init__(said)
+        self.message, self.code = message or said, code
 
 
 def is_expression(value: JSON) -> bool:
@@ -63,17 +74,48 @@ def is_expression(value: JSON) -> bool:
 
 def check(text: str) -> None:
     """Raise JsonataSyntaxError unless ``{% … %}`` holds an expression that Step Functions takes."""
+    for fault in faults(text):
+        raise fault
+
+
+def faults(text: str) -> list[JsonataSyntaxError]:
+    """Return why AWS refuses ``{% … %}``: that it does not parse, or each name that names nothing.
+
+    A path begins with ``$states`` or a variable; what is read from no context at all is refused by its name.
+    """
     body = text[2:-2].strip()
     if not body:
-        raise JsonataSyntaxError("the expression is empty")
-    compiled = _parsed(body)
-    if _EVAL.search(_ASIDE.sub("''", body)):
-        raise JsonataSyntaxError("$eval is not available in Step Functions")
+        return [JsonataSyntaxError("the expression is empty", "Unexpected end of expression")]
+    try:
+        compiled = _parsed(body)
+    except JsonataSyntaxError as e:
+        return [e]
+    code = _ASIDE.sub("''", body)
+    if _EVAL.search(code):
+        return [JsonataSyntaxError("$eval is not available in Step Functions", "", UNSUPPORTED)]
     for name in _FUNCTIONS:
         compiled.register_function(name, lambda *_: None)
     named = compiled.reads().get("input")  # True where it cannot tell: a function made in the expression is called
-    if body in ("$", "$$") or (isinstance(named, dict) and named):
-        raise JsonataSyntaxError("$, $$ and bare field names name nothing here; data is in $states.input")
+    if named and "$$" in code:
+        return [_nothing("Reference to '$$' is not supported.")]
+    if body == "$" or (named and _CONTEXT_ITEM.match(code)):
+        return [_nothing("Reference to '$' at the top level is not supported.")]
+    names = named if isinstance(named, dict) else {}
+    return [_nothing(f"Reference to '{name}' at the top level is not supported.") for name in names]
+
+
+def _nothing(message: str) -> JsonataSyntaxError:
+    said = f"{message[:-1]}: $, $$ and bare field names name nothing here; data is in $states.input"
+    return JsonataSyntaxError(said, message, UNSUPPORTED)
+
+
+def members(text: str) -> set[str]:
+    """Return the members of ``$states`` that ``{% … %}`` reads: input, result …; none where it does not parse."""
+    try:
+        states = _parsed(text[2:-2].strip()).reads().get("bindings", {}).get("states")
+    except JsonataSyntaxError:
+        return set()
+    return set(states) if isinstance(states, dict) else set()
 
 
 def variables(text: str) -> set[str]:
@@ -92,7 +134,7 @@ def _parsed(body: str) -> Any:
         return jlens.Expression(body)
     except jlens.JlensError as e:
         where = "" if e.position is None else f" at character {e.position + 1}"
-        raise JsonataSyntaxError(f"{e.code}: {e}{where}") from None
+        raise JsonataSyntaxError(f"{e.code}: {e}{where}", str(e)) from None
     except ValueError as e:  # half a surrogate pair
         raise JsonataSyntaxError(str(e)) from None
 
@@ -344,3 +386,14 @@ _FUNCTIONS: dict[str, Callable[[random.Random], Callable[..., JSON]]] = {
     "random": _random,
     "uuid": lambda chance: lambda: str(uuid.UUID(int=chance.getrandbits(128), version=4)),
 }
+
+#: Every function an expression can call by name: JSONata's (https://docs.jsonata.org) and AWS's.
+BUILT_IN = frozenset(_FUNCTIONS) | {
+    "abs", "append", "assert", "average", "base64decode", "base64encode", "boolean", "ceil", "clone", "contains",
+    "count", "decodeUrl", "decodeUrlComponent", "distinct", "each", "encodeUrl", "encodeUrlComponent", "error",
+    "exists", "filter", "floor", "formatBase", "formatInteger", "formatNumber", "fromMillis", "join", "keys",
+    "length", "lookup", "lowercase", "map", "match", "max", "merge", "millis", "min", "not", "now", "number", "pad",
+    "parseInteger", "power", "reduce", "replace", "reverse", "round", "shuffle", "sift", "single", "sort", "split",
+    "spread", "sqrt", "string", "substring", "substringAfter", "substringBefore", "sum", "toMillis", "trim", "type",
+    "uppercase", "zip",
+}  # fmt: skip

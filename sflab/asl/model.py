@@ -68,9 +68,10 @@ def runtime_error(cause: str) -> StatesError:
 class Diagnostic:
     """One thing found in a definition, as ValidateStateMachineDefinition reports it.
 
-    ``severity`` is ``ERROR`` (AWS refuses the definition) or ``WARNING``; ``location`` a JSON pointer
-    (``/States/Charge/Next``); ``line`` and ``column`` count from 1 and are None where the text is not known. ``said``
-    is the message in our words, where AWS's say less.
+    ``severity`` is ``ERROR`` (AWS refuses the definition) or ``WARNING``; ``location`` is where, as AWS writes it
+    (``/States/Pick/Choices[0]/Next``; empty where it names no place); ``line`` and ``column`` count from 1 and are
+    None where the text is not known. ``said`` is the message in our words, where AWS's say less; ``pointer`` the JSON
+    pointer (RFC 6901) of exactly what is meant, where AWS points at the state around it.
     """
 
     severity: str
@@ -81,6 +82,7 @@ class Diagnostic:
     column: int | None = None
     source: str = ""
     said: str = ""
+    pointer: str = ""
 
     def __str__(self) -> str:
         where = ":".join(str(part) for part in (self.source, self.line, self.column) if part)
@@ -122,11 +124,23 @@ class Definition:
         """Every state, outer before inner, in the order written."""
         return walk(self.raw)
 
-    def diagnostic(self, severity: str, code: str, message: str, location: str, said: str = "") -> Diagnostic:
-        """Return a diagnostic of this definition, with the line and column of *location*."""
-        line, column = self.position(location) or (None, None)
+    def diagnostic(
+        self, severity: str, code: str, message: str, pointer: str, *, said: str = "", location: str | None = None
+    ) -> Diagnostic:
+        """Return a diagnostic about *pointer*, with its line and column; *location* where AWS points elsewhere."""
+        line, column = self.position(pointer) or (None, None)
         source = "" if self.source.startswith("<") else self.source
-        return Diagnostic(severity, code, message, location, line, column, source, said)
+        where = self.location(pointer) if location is None else location
+        return Diagnostic(severity, code, message, where, line, column, source, said, pointer)
+
+    def location(self, pointer: str) -> str:
+        """Return *pointer* as AWS writes it: names as they are, an item of an array as ``Choices[0]`` (reported)."""
+        out, value = "", self.raw
+        for name in unstep(pointer):
+            is_item = isinstance(value, list)
+            out += f"[{name}]" if is_item else f"/{name}"
+            value = _member(value, name)
+        return out or "/"
 
 
 def step(name: str | int) -> str:
@@ -137,6 +151,12 @@ def step(name: str | int) -> str:
 def unstep(pointer: str) -> list[str]:
     """Return the steps of a JSON pointer."""
     return [part.replace("~1", "/").replace("~0", "~") for part in pointer.split("/")[1:]]
+
+
+def _member(value: JSON, name: str) -> JSON:
+    if isinstance(value, dict):
+        return value.get(name)
+    return value[int(name)] if isinstance(value, list) and name.isdecimal() and int(name) < len(value) else None
 
 
 def scopes(state: dict[str, JSON], pointer: str) -> Iterator[tuple[str, dict[str, JSON]]]:

@@ -326,3 +326,55 @@ def yaml_positions(text: str) -> dict[str, tuple[int, int]]:
         elif isinstance(node, yaml.SequenceNode):
             todo += [(f"{pointer}/{i}", v, None) for i, v in enumerate(node.value)]
     return where
+
+
+def repeated(text: str, name: str = "") -> list[str]:
+    """Return the pointers of the members that an object of a JSON or YAML text has twice: reading keeps the last."""
+    if text.lstrip()[:1] == "{" and not name.endswith((".yaml", ".yml")):
+        try:
+            return _twice(json.loads(text, object_pairs_hook=_Pairs))
+        except (ValueError, RecursionError):
+            return []
+    return _twice_in_yaml(text) if text else []
+
+
+class _Pairs(tuple):  # type: ignore[type-arg]  # an object's (name, value) pairs as they are written
+    __slots__ = ()
+
+
+def _twice(top: JSON) -> list[str]:
+    out, todo = [], [("", top)]
+    while todo:
+        pointer, value = todo.pop()
+        if isinstance(value, _Pairs):
+            names: set[str] = set()
+            for name, inner in value:
+                out += [pointer + step(name)] if name in names else []
+                names.add(name)
+                todo.append((pointer + step(name), inner))
+        elif isinstance(value, list):
+            todo += [(f"{pointer}/{i}", inner) for i, inner in enumerate(value)]
+    return out
+
+
+def _twice_in_yaml(text: str) -> list[str]:
+    import yaml
+
+    out: list[str] = []
+    todo = [("", yaml.compose(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)))]
+    seen: set[int] = set()  # an alias stands for a node that was looked at
+    while todo:
+        pointer, node = todo.pop()
+        if node is None or id(node) in seen:
+            continue
+        seen.add(id(node))
+        if isinstance(node, yaml.MappingNode):
+            names: set[str] = set()
+            for key, inner in node.value:
+                where = pointer + step(str(key.value))
+                out += [where] if where in names else []
+                names.add(where)
+                todo.append((where, inner))
+        elif isinstance(node, yaml.SequenceNode):
+            todo += [(f"{pointer}/{i}", inner) for i, inner in enumerate(node.value)]
+    return out

@@ -24,7 +24,7 @@ from sflab.asl.jackson import problem
 from sflab.asl.model import JSON, Definition, Resource, StatesError, compact, read_json, unstep, walk
 from sflab.asl.parse import loads
 from sflab.asl.program import MAX_WAIT, State, compile_program, matches
-from sflab.asl.validate import SCHEMA, TARGET, validate
+from sflab.asl.validate import NO_END, SCHEMA, TARGET, refusal, validate
 from sflab.engine.frames import iso
 from sflab.engine.maprun import batches, read
 from sflab.engine.messages import ScheduleTask
@@ -168,9 +168,7 @@ def _subject(request: Request) -> tuple[Definition, dict[str, JSON], str]:
         if not found:
             raise ApiError("InvalidDefinition", f"Invalid State Machine Definition: '{SCHEMA}: {e}'") from None
     if found:
-        first = found[0]
-        where = f" at {first.location or '/'}"
-        raise ApiError("InvalidDefinition", f"Invalid State Machine Definition: '{first.code}: {first.message}{where}'")
+        raise ApiError("InvalidDefinition", refusal(found))
     name = ALONE if wanted is None else wanted
     for place in definition.places():
         if place.name == name:
@@ -180,8 +178,8 @@ def _subject(request: Request) -> tuple[Definition, dict[str, JSON], str]:
 
 def _open(d: Any) -> bool:
     """Whether a diagnostic is only about states that a state tested alone does not have around it."""
-    inside = {"ItemProcessor", "Iterator", "Branches"} & set(unstep(d.location)[2:])
-    return d.location == "/States" or (d.code == TARGET and not inside)
+    inside = {"ItemProcessor", "Iterator", "Branches"} & set(unstep(d.pointer)[2:])
+    return d.code == NO_END or (d.code == TARGET and not inside)
 
 
 def _permitted(raw: dict[str, JSON], mock: Request | None, request: Request) -> None:

@@ -192,7 +192,11 @@ RESOURCES = ["arn:aws:lambda:us-east-1:123456789012:function:f", "arn:aws:states
 PLAUSIBLE = {
     "text": ["A", "B", "C", "arn:x", "Name"],
     "count": [0, 1, 2, 5],
-    "positive": [1, 2],
+    "version": ["1.0"],
+    "timeout": [1, 30],
+    "attempts": [0, 1, 5],
+    "delay": [1, 60],
+    "label": ["Label"],
     "seconds": [0, 1, 30, 99_999_999],
     "percentage": [0, 50.5, 100],
     "rate": [1, 1.5, 10, 1e9],
@@ -207,9 +211,12 @@ PLAUSIBLE = {
     "any": [1, {"a": [1]}, "{% $states.input.a %}", "{% $states.context.Execution %}", "{% $nope() %}", "{% 1/0 %}"],
     "assign": [{"x.$": "$.a"}, {"x": 1}, {"x": "{% $states.input %}"}],
     "errors": [["States.ALL"], ["Boom"], ["States.Timeout", "States.TaskFailed"]],
-    "object": [{}, {"Resource": "arn:aws:states:::s3:getObject"}],
+    "text_expression": ["$.a", "States.Format('{}', $.a)", "States.UUID()"],
+    "item_reader": [{"Resource": "arn:aws:states:::s3:getObject", "ReaderConfig": {"InputType": "JSON", "MaxItems": 2}}],
+    "item_batcher": [{"MaxItemsPerBatch": 2}, {"MaxInputBytesPerBatch": 9, "BatchInput": {"a.$": "$.a"}}],
+    "result_writer": [{"Resource": "arn:aws:states:::s3:putObject", "Parameters": {"Bucket": "b", "Prefix.$": "$.a"}}],
     "credentials": [{"RoleArn": "r"}, {"RoleArn.$": "$.a"}],
-    "processor": [{}, {"Mode": "INLINE"}, {"Mode": "DISTRIBUTED"}],
+    "processor": [{}, {"Mode": "INLINE"}, {"Mode": "DISTRIBUTED", "ExecutionType": "STANDARD"}],
 }  # fmt: skip
 names = st.sampled_from("ABC")
 
@@ -229,8 +236,14 @@ def rules(draw, depth=0):
             if of is bool
             else scalars
         )
-        rule = {"Variable": draw(st.sampled_from(PLAUSIBLE["path"][:-1])), name: value}
+        rule = {"Variable": draw(st.sampled_from(PLAUSIBLE["reference"][:-1])), name: value}
     return rule if depth else {**rule, "Next": draw(names)}
+
+
+def last(items):
+    """States.ALL comes after the others, and once."""
+    every = [item for item in items if "States.ALL" in str(item)]
+    return [item for item in items if "States.ALL" not in str(item)] + every[:1]
 
 
 @st.composite
@@ -240,14 +253,14 @@ def members(draw, kind, depth):
         return draw(values)
     match kind:
         case "retriers":
-            return draw(st.lists(tables(fields.RETRIER, depth), max_size=2))
+            return last(draw(st.lists(tables(fields.RETRIER, depth), max_size=2)))
         case "catchers":
-            return draw(st.lists(tables(fields.CATCHER, depth), max_size=2))
+            return last(draw(st.lists(tables(fields.CATCHER, depth), max_size=2)))
         case "rules":
             return draw(st.lists(rules(), min_size=1, max_size=2))
         case "branches":
             return draw(st.lists(scopes(depth + 1), min_size=1, max_size=2))
-        case "processor_states":
+        case "item_processor":
             return draw(scopes(depth + 1))
         case "states" | "type":
             return draw(values)
@@ -289,6 +302,9 @@ def states(draw, depth):
 def scopes(draw, depth=0):
     """States A, B, C; inside another scope their names are longer, so that they differ."""
     chosen = {name: draw(states(depth)) for name in "ABC"[: draw(st.integers(1, 3))]}
+    for _ in chosen:  # AWS refuses a state that nothing names
+        said = json.dumps(chosen)
+        chosen = {name: state for name, state in chosen.items() if name == "A" or f': "{name}"' in said}
     made = {"StartAt": "A", "States": chosen}
     return json.loads(json.dumps(made).replace('"A"', f'"A{"+" * depth}"')) if depth and draw(st.booleans()) else made
 

@@ -11,9 +11,10 @@ import pytest
 
 from sflab.asl import fields
 from sflab.asl.choice import RULE_FIELDS
+from sflab.asl.kinds import KINDS
 from sflab.asl.model import STATE_TYPES
 from sflab.asl.parse import load, loads
-from sflab.asl.validate import _KINDS, UNRESOLVED, validate
+from sflab.asl.validate import UNRESOLVED, validate
 
 SCHEMA, TARGET = "SCHEMA_VALIDATION_FAILED", "MISSING_TRANSITION_TARGET"
 FN = "arn:aws:lambda:us-east-1:123456789012:function:f"
@@ -39,7 +40,7 @@ def choice(*rules, **more):
 
 
 def found(raw, type="STANDARD"):
-    return [(d.severity, d.code, d.location, d.message) for d in validate(load(raw), type)]
+    return [(d.severity, d.code, d.pointer, d.said or d.message) for d in validate(load(raw), type)]
 
 
 SOUND = {
@@ -72,7 +73,7 @@ SOUND = {
     ),
     "parallel": one(Type="Parallel", Branches=[SCOPE, {"StartAt": "J", "States": {"J": END}}], ResultSelector={}),
     "map": one(Type="Map", ItemProcessor={**SCOPE, "ProcessorConfig": {"Mode": "INLINE"}}, MaxConcurrency=0,
-               ItemsPath="$.a[*]", ItemSelector={"x.$": "$$.Map.Item.Value"}),
+               ItemsPath="$.a[0]", ItemSelector={"x.$": "$$.Map.Item.Value"}),
     "old map": one(Type="Map", Iterator=SCOPE, Parameters={"x.$": "$$.Map.Item.Index"}),
     "variables": machine(A={"Type": "Pass", "Assign": {"x.$": "$.a", "y": 1}, "Next": "B"},
                          B={"Type": "Pass", "InputPath": "$x", "End": True}),
@@ -82,7 +83,7 @@ SOUND = {
         A={"Type": "Task", "Resource": "arn:aws:states:::dynamodb:putItem", "Next": "B"},
         B={"Type": "Task", "Resource": "arn:aws:states:::aws-sdk:s3:getObject", "Next": "C"},
         C={"Type": "Task", "Resource": "arn:aws:states:::states:startExecution.sync:2", "Next": "D"},
-        D={"Type": "Task", "Resource": "arn:aws-cn:states:::sqs:sendMessage.waitForTaskToken", "Next": "E"},
+        D={"Type": "Task", "Resource": "arn:aws-cn:states:::sqs:sendMessage.waitForTaskToken", "Parameters": {"a.$": "$$.Task.Token"}, "Next": "E"},
         E={"Type": "Task", "Resource": "arn:aws:states:us-east-1:123456789012:activity:a", "End": True},
     ),
     "the top level's own fields": {**machine(A=END), "Comment": "c", "Version": "1.0", "TimeoutSeconds": 5},
@@ -101,17 +102,17 @@ def test_a_sound_definition_has_nothing_to_say_of_it(name):
 
 ERRORS = [
     # the top level
-    ({}, "/", SCHEMA, "These fields are required: [States, StartAt]"),  # recorded
-    ({"StartAt": "A"}, "/", SCHEMA, "These fields are required: [States]"),  # recorded
-    ({"States": {"A": END}}, "/", SCHEMA, "These fields are required: [StartAt]"),  # recorded
-    ({**machine(A=END), "StartAt": "B"}, "/StartAt", TARGET, "Missing 'StartAt' target: B"),
+    ({}, "", SCHEMA, "These fields are required: [States, StartAt]"),  # recorded
+    ({"StartAt": "A"}, "", SCHEMA, "These fields are required: [States]"),  # recorded
+    ({"States": {"A": END}}, "", SCHEMA, "These fields are required: [StartAt]"),  # recorded
+    ({**machine(A=END), "StartAt": "B"}, "/StartAt", TARGET, "Missing 'Next' target: B"),
     ({**machine(A=END), "StartAt": []}, "/StartAt", SCHEMA, "Expected value of type String"),
     ({"StartAt": "A", "States": {}}, "/States", SCHEMA, "Value cannot be empty"),
     ({"StartAt": "A", "States": []}, "/States", SCHEMA, "Expected value of type Object"),
     ({"StartAt": "A", "States": {"A": 1}}, "/States/A", SCHEMA, "Expected value of type Object"),
     ({**machine(A=END), "Foo": 1}, "/Foo", SCHEMA, "Field 'Foo' is not supported"),
     ({**machine(A=END), "Startat": 1}, "/Startat", SCHEMA, "did you mean 'StartAt'?"),
-    ({**machine(A=END), "TimeoutSeconds": -1}, "/TimeoutSeconds", SCHEMA, "Value must be between 0 and"),
+    ({**machine(A=END), "TimeoutSeconds": -1}, "/TimeoutSeconds", SCHEMA, "Minimum value is 0, not -1"),
     ({**machine(A=END), "QueryLanguage": "XPath"}, "/QueryLanguage", SCHEMA, "[JSONPath, JSONata]"),
     # any state
     (machine(A={"End": True}), "/States/A", SCHEMA, "These fields are required: [Type]"),
@@ -120,19 +121,19 @@ ERRORS = [
     (machine(A={"Type": ["Pass"], "End": True}), "/States/A/Type", SCHEMA, "should have one of these values"),
     (machine(A={"Type": "Pass", "Next": "Z"}), "/States/A/Next", TARGET, "Missing 'Next' target: Z"),
     (machine(Start={"Type": "Pass", "Next": "Finnish"}, Finish=END), "/States/Start/Next", TARGET, "did you mean 'Finish'?"),
-    (machine(A={"Type": "Pass"}, B=END), "/States/A", SCHEMA, "Exactly one of 'Next' and 'End' must be given; neither is"),
-    (machine(A={"Type": "Pass", "Next": "A", "End": True}), "/States/A", SCHEMA, "Exactly one of 'Next' and 'End'"),
-    (machine(A={"Type": "Pass", "End": False}), "/States/A", SCHEMA, "Exactly one of 'Next' and 'End'"),
+    (machine(A={"Type": "Pass"}, B=END), "/States/A", SCHEMA, "This object should have only one of the following fields: [Next, End]"),
+    (machine(A={"Type": "Pass", "Next": "A", "End": True}), "/States/A", SCHEMA, "There should only be one of the following fields: [Next, End]"),
+    (machine(A={"Type": "Pass", "End": False}), "/States/A", SCHEMA, "This object should have only one of the following fields: [Next, End]"),
     (one(Type="Pass", End="true"), "/States/A/End", SCHEMA, "Expected value of type Boolean"),
     (one(Type="Pass", Comment=1), "/States/A/Comment", SCHEMA, "Expected value of type String"),
     (one(Type="Pass", Resource=FN), "/States/A/Resource", SCHEMA, "Field 'Resource' is not supported"),
     (one(Type="Pass", Rezult=1), "/States/A/Rezult", SCHEMA, "did you mean 'Result'?"),
-    (machine(A={"Type": "Pass", "Next": "A"}), "/States", SCHEMA, "No terminal state"),
-    (machine(A={"Type": "Map", "Iterator": machine(A=END), "End": True}), "/States/A", SCHEMA, "Duplicate state name: A"),
+    (machine(A={"Type": "Pass", "Next": "A"}), "/States", "MISSING_END_STATE", "Workflow has no terminal state"),
+    (machine(A={"Type": "Map", "Iterator": machine(A=END), "End": True}), "/States/A/Iterator/States/A", "DUPLICATE_STATE_NAME", "Duplicate State name: A"),
     (machine(**{"a/b~": {"Type": "Pass", "Next": "Z"}}, B=END), "/States/a~1b~0/Next", TARGET, "Missing 'Next' target"),
     # paths and templates
-    (one(Type="Pass", InputPath="x"), "/States/A/InputPath", SCHEMA, "Value is not a valid JSONPath: a path begins with $"),
-    (one(Type="Pass", OutputPath="$["), "/States/A/OutputPath", SCHEMA, "Value is not a valid JSONPath"),
+    (one(Type="Pass", InputPath="x"), "/States/A/InputPath", SCHEMA, "Value must be a valid JSONPath. a path begins with $"),
+    (one(Type="Pass", OutputPath="$["), "/States/A/OutputPath", SCHEMA, "Value must be a valid JSONPath."),
     (one(Type="Pass", InputPath=1), "/States/A/InputPath", SCHEMA, "Expected value of type String"),
     (one(Type="Pass", ResultPath="$.a[*]"), "/States/A/ResultPath", SCHEMA, "Value is not a Reference Path"),
     (one(Type="Pass", ResultPath="$$.a"), "/States/A/ResultPath", SCHEMA, "Value is not a Reference Path"),
@@ -143,20 +144,20 @@ ERRORS = [
     (one(Type="Pass", Parameters={"a.$": "States.Format('a\\n')"}), "/States/A/Parameters", SCHEMA, "valid intrinsic"),
     (one(Type="Pass", Parameters={"a.$": "$.b", "a": 1}), "/States/A/Parameters", SCHEMA, "would both become 'a'"),
     (one(Type="Pass", Parameters={"a.$": "$[?(@.x =~ /(/)]"}), "/States/A/Parameters", SCHEMA, "valid JSONPath"),
-    (one(Type="Pass", Assign={"states": 1}), "/States/A/Assign/states", SCHEMA, "'states' is not a valid variable name"),
-    (one(Type="Pass", Assign={"1a": 1}), "/States/A/Assign/1a", SCHEMA, "'1a' is not a valid variable name"),
+    (one(Type="Pass", Assign={"states": 1}), "/States/A/Assign/states", "RESERVED_VARIABLE_NAME", "Cannot assign to reserved variable '$states'."),
+    (one(Type="Pass", Assign={"1a": 1}), "/States/A/Assign/1a", "INVALID_VARIABLE_NAME", "Invalid variable name '1a': the variable name contains invalid characters."),
     (one(Type="Pass", Assign=[]), "/States/A/Assign", SCHEMA, "Expected value of type Object"),
     # tasks
     (one(Type="Task"), "/States/A", SCHEMA, "These fields are required: [Resource]"),
     (one(Type="Task", Resource=1), "/States/A/Resource", SCHEMA, "Expected value of type String"),
-    (one(Type="Task", Resource="f"), "/States/A/Resource", SCHEMA, "The resource provided f is not recognized"),
+    (one(Type="Task", Resource="f"), "/States/A/Resource", SCHEMA, "Value is not a valid resource ARN"),
     (one(Type="Task", Resource="arn:aws:states:::sqs:sendMessages"), "/States/A/Resource", SCHEMA, "is not recognized"),
     (one(Type="Task", Resource="arn:aws:states:::nothing:do"), "/States/A/Resource", SCHEMA, "is not recognized"),
     (task(TimeoutSeconds=1.5), "/States/A/TimeoutSeconds", SCHEMA, "Expected value of type Integer"),
     (task(TimeoutSeconds=True), "/States/A/TimeoutSeconds", SCHEMA, "Expected value of type Integer"),
-    (task(TimeoutSeconds=100_000_000), "/States/A/TimeoutSeconds", SCHEMA, "Value must be between"),
-    (task(TimeoutSeconds=1, TimeoutSecondsPath="$.t"), "/States/A", SCHEMA, "Only one of these fields may be given"),
-    (task(HeartbeatSeconds=1, HeartbeatSecondsPath="$.t"), "/States/A", SCHEMA, "Only one of these fields may be given"),
+    (task(TimeoutSeconds=100_000_000), "/States/A/TimeoutSeconds", SCHEMA, "Maximum value is 99999999"),
+    (task(TimeoutSeconds=1, TimeoutSecondsPath="$.t"), "/States/A", SCHEMA, "There should only be one of the following fields"),
+    (task(HeartbeatSeconds=1, HeartbeatSecondsPath="$.t"), "/States/A", SCHEMA, "There should only be one of the following fields"),
     (task(Credentials={}), "/States/A/Credentials", SCHEMA, "The field 'RoleArn' is required but was missing"),  # recorded
     (task(Credentials="x"), "/States/A/Credentials", SCHEMA, "Expected value of type Object"),
     # retriers and catchers
@@ -166,10 +167,10 @@ ERRORS = [
     (task(Retry=[{"ErrorEquals": []}]), "/States/A/Retry/0/ErrorEquals", SCHEMA, "Value cannot be empty"),
     (task(Retry=[{"ErrorEquals": "A"}]), "/States/A/Retry/0/ErrorEquals", SCHEMA, "Expected value of type Array"),
     (task(Retry=[{"ErrorEquals": [1]}]), "/States/A/Retry/0/ErrorEquals/0", SCHEMA, "Expected value of type String"),
-    (task(Retry=[{"ErrorEquals": ["A"], "IntervalSeconds": 0}]), "/States/A/Retry/0/IntervalSeconds", SCHEMA, "between 1"),
-    (task(Retry=[{"ErrorEquals": ["A"], "MaxAttempts": -1}]), "/States/A/Retry/0/MaxAttempts", SCHEMA, "between 0"),
-    (task(Retry=[{"ErrorEquals": ["A"], "BackoffRate": 0.5}]), "/States/A/Retry/0/BackoffRate", SCHEMA, "between 1"),
-    (task(Retry=[{"ErrorEquals": ["A"], "JitterStrategy": "HALF"}]), "/States/A/Retry/0/JitterStrategy", SCHEMA, "[FULL, NONE]"),
+    (task(Retry=[{"ErrorEquals": ["A"], "IntervalSeconds": -1}]), "/States/A/Retry/0/IntervalSeconds", SCHEMA, "Minimum value is 0"),
+    (task(Retry=[{"ErrorEquals": ["A"], "MaxAttempts": -1}]), "/States/A/Retry/0/MaxAttempts", SCHEMA, "Minimum value is 0"),
+    (task(Retry=[{"ErrorEquals": ["A"], "BackoffRate": 0.5}]), "/States/A/Retry/0/BackoffRate", SCHEMA, "Minimum value is 1"),
+    (task(Retry=[{"ErrorEquals": ["A"], "JitterStrategy": "HALF"}]), "/States/A/Retry/0/JitterStrategy", SCHEMA, "[NONE, FULL]"),
     (task(Retry=[{"ErrorEquals": ["A"], "Next": "A"}]), "/States/A/Retry/0/Next", SCHEMA, "Field 'Next' is not supported"),
     (task(Catch=[{"ErrorEquals": ["A"]}]), "/States/A/Catch/0", SCHEMA, "These fields are required: [Next]"),
     (task(Catch=[{"ErrorEquals": ["A"], "Next": "Z"}]), "/States/A/Catch/0/Next", TARGET, "Missing 'Next' target: Z"),
@@ -180,9 +181,9 @@ ERRORS = [
     (choice(), "/States/A/Choices", SCHEMA, "Value cannot be empty"),
     (choice(1), "/States/A/Choices/0", SCHEMA, "Expected value of type Object"),
     (choice({"Variable": "$.a", "IsNull": True}), "/States/A/Choices/0", SCHEMA, "These fields are required: [Next]"),
-    (choice({"IsNull": True, "Next": "B"}), "/States/A/Choices/0", SCHEMA, "These fields are required: [Variable]"),
-    (choice({"Variable": "$.a", "Next": "B"}), "/States/A/Choices/0", SCHEMA, "exactly one comparison"),
-    (choice({"Variable": "$.a", "IsNull": True, "IsString": True, "Next": "B"}), "/States/A/Choices/0", SCHEMA, "exactly one"),
+    (choice({"IsNull": True, "Next": "B"}), "/States/A/Choices/0", SCHEMA, "The object must have only one of the following fields, [And, Or, Not, Variable, Condition]"),
+    (choice({"Variable": "$.a", "Next": "B"}), "/States/A/Choices/0", SCHEMA, "There should only be one of the following fields: ["),
+    (choice({"Variable": "$.a", "IsNull": True, "IsString": True, "Next": "B"}), "/States/A/Choices/0", SCHEMA, "There should only be one of the following fields: [IsNull, IsString]"),
     (choice({"Variable": "$.a", "StringEqual": "x", "Next": "B"}), "/States/A/Choices/0/StringEqual", SCHEMA,
      "did you mean 'StringEquals'?"),
     (choice({"Variable": "$.a", "StringEquals": 1, "Next": "B"}), "/States/A/Choices/0/StringEquals", SCHEMA, "type String"),
@@ -191,25 +192,25 @@ ERRORS = [
     (choice({"Variable": "$.a", "IsNull": 1, "Next": "B"}), "/States/A/Choices/0/IsNull", SCHEMA, "type Boolean"),
     (choice({"Variable": "$.a", "TimestampEquals": "now", "Next": "B"}), "/States/A/Choices/0/TimestampEquals", SCHEMA,
      "String does not match RFC3339 timestamp"),  # recorded
-    (choice({"Variable": "a", "IsNull": True, "Next": "B"}), "/States/A/Choices/0/Variable", SCHEMA, "not a valid JSONPath"),
+    (choice({"Variable": "a", "IsNull": True, "Next": "B"}), "/States/A/Choices/0/Variable", SCHEMA, "Value is not a Reference Path: Reference path didn't start with '$'"),
     (choice({"Variable": "$.a", "StringEqualsPath": "b", "Next": "B"}), "/States/A/Choices/0/StringEqualsPath", SCHEMA,
-     "not a valid JSONPath"),
+     "Value is not a Reference Path: Reference path didn't start with '$'"),
     (choice({"And": [], "Next": "B"}), "/States/A/Choices/0/And", SCHEMA, "Expected value of type Array, not empty"),
     (choice({"Not": [], "Next": "B"}), "/States/A/Choices/0/Not", SCHEMA, "Expected value of type Object"),
     (choice({"Or": [{"Variable": "$.a", "IsNull": True, "Next": "B"}], "Next": "B"}), "/States/A/Choices/0/Or/0/Next", SCHEMA,
-     "not supported inside And, Or and Not"),
+     "Field 'Next' is not supported inside And, Or and Not"),
     (choice({"Variable": "$.a", "IsNull": True, "Next": "Z"}), "/States/A/Choices/0/Next", TARGET, "Missing 'Next' target"),
     ({**choice({"Variable": "$.a", "IsNull": True, "Next": "B"}, Default="Z")}, "/States/A/Default", TARGET,
-     "Missing 'Default' target: Z"),
+     "Missing 'Next' target: Z"),
     (choice({"Variable": "$.a", "IsNull": True, "Next": "B"}, Next="B"), "/States/A/Next", SCHEMA, "not supported"),
     # waits
-    (one(Type="Wait"), "/States/A", SCHEMA, "One of these fields is required: [Seconds, SecondsPath"),
-    (one(Type="Wait", Seconds=1, SecondsPath="$.s"), "/States/A", SCHEMA, "Only one of these fields may be given"),
-    (one(Type="Wait", Seconds=-1), "/States/A/Seconds", SCHEMA, "Value must be between 0"),
+    (one(Type="Wait"), "/States/A", SCHEMA, "This object should have only one of the following fields: [SecondsPath, Seconds, TimestampPath, Timestamp]"),
+    (one(Type="Wait", Seconds=1, SecondsPath="$.s"), "/States/A", SCHEMA, "There should only be one of the following fields"),
+    (one(Type="Wait", Seconds=-1), "/States/A/Seconds", SCHEMA, "Minimum value is 0"),
     (one(Type="Wait", Seconds=1.5), "/States/A/Seconds", SCHEMA, "Expected value of type Integer"),
     (one(Type="Wait", Timestamp="2024-01-01"), "/States/A/Timestamp", SCHEMA, "String does not match RFC3339 timestamp"),
     # fail
-    (machine(A={"Type": "Fail", "Error": "a", "ErrorPath": "$.e"}), "/States/A", SCHEMA, "Only one of these fields"),
+    (machine(A={"Type": "Fail", "Error": "a", "ErrorPath": "$.e"}), "/States/A", SCHEMA, "There should only be one of the following fields"),
     (machine(A={"Type": "Fail", "Error": 1}), "/States/A/Error", SCHEMA, "Expected value of type String"),
     (machine(A={"Type": "Fail", "CausePath": "x"}), "/States/A/CausePath", SCHEMA, "valid JSONPath or a valid intrinsic"),
     (machine(A={"Type": "Fail", "Next": "A"}), "/States/A/Next", SCHEMA, "Field 'Next' is not supported"),
@@ -220,20 +221,20 @@ ERRORS = [
     (one(Type="Parallel", Branches=[{"StartAt": "I"}]), "/States/A/Branches/0", SCHEMA, "These fields are required: [States]"),
     (one(Type="Parallel", Branches=[{"StartAt": "I", "States": {"I": {"Type": "Pass", "Next": "A"}}}]),
      "/States/A/Branches/0/States/I/Next", TARGET, "it stands in another branch, which no transition can enter or leave"),
-    (one(Type="Map"), "/States/A", SCHEMA, "These fields are required: [ItemProcessor]"),
-    (one(Type="Map", Iterator=SCOPE, ItemProcessor=SCOPE), "/States/A", SCHEMA, "Only one of these fields may be given"),
-    (one(Type="Map", Iterator={"StartAt": "X", "States": {"I": END}}), "/States/A/Iterator/StartAt", TARGET, "Missing 'StartAt'"),
-    (one(Type="Map", Iterator=SCOPE, MaxConcurrency=-1), "/States/A/MaxConcurrency", SCHEMA, "between 0"),
+    (one(Type="Map"), "/States/A", SCHEMA, "This object should have only one of the following fields: [ItemProcessor, Iterator]"),
+    (one(Type="Map", Iterator=SCOPE, ItemProcessor=SCOPE), "/States/A", SCHEMA, "There should only be one of the following fields"),
+    (one(Type="Map", Iterator={"StartAt": "X", "States": {"I": END}}), "/States/A/Iterator/StartAt", TARGET, "Missing 'Next' target: X"),
+    (one(Type="Map", Iterator=SCOPE, MaxConcurrency=-1), "/States/A/MaxConcurrency", SCHEMA, "Minimum value is 0"),
     (one(Type="Map", Iterator=SCOPE, ToleratedFailurePercentage=101), "/States/A/ToleratedFailurePercentage", SCHEMA, "100"),
     (one(Type="Map", Iterator=SCOPE, ItemSelector={"a.$": "b"}), "/States/A/ItemSelector", SCHEMA, "'a.$'"),
     # two languages
-    (one(Type="Pass", Output=1), "/States/A/Output", SCHEMA, "Field 'Output' is not supported when 'QueryLanguage' is 'JSONPath'"),
+    (one(Type="Pass", Output=1), "/States/A/Output", SCHEMA, "The QueryLanguage is set to 'JSONPath', but field 'Output' is only supported for the 'JSONata' QueryLanguage"),
     ({"QueryLanguage": "JSONata", **one(Type="Pass", InputPath="$")}, "/States/A/InputPath", SCHEMA,
-     "Field 'InputPath' is not supported when 'QueryLanguage' is 'JSONata'"),
+     "The QueryLanguage is set to 'JSONata', but field 'InputPath' is only supported for the 'JSONPath' QueryLanguage"),
     ({"QueryLanguage": "JSONata", **one(Type="Pass", QueryLanguage="JSONPath")}, "/States/A", SCHEMA,
      "'QueryLanguage' can not be 'JSONPath' if set to 'JSONata' for whole state machine"),  # recorded
-    ({"QueryLanguage": "JSONata", **one(Type="Pass", Output="{% ( %}")}, "/States/A/Output", SCHEMA, "JSONata expression"),
-    ({"QueryLanguage": "JSONata", **one(Type="Pass", Output="a {% 1 %}")}, "/States/A/Output", SCHEMA, "begins with {%"),
+    ({"QueryLanguage": "JSONata", **one(Type="Pass", Output="{% ( %}")}, "/States/A/Output", "INVALID_JSONATA_EXPRESSION", 'Expected ")" before end of expression'),
+    ({"QueryLanguage": "JSONata", **one(Type="Pass", Output="a {% 1 %}")}, "/States/A/Output", SCHEMA, "JSONata string must start with {% and end with %}"),
 ]  # fmt: skip
 
 
@@ -246,7 +247,7 @@ def test_what_aws_refuses_is_an_error(raw, location, code, words):
 EXPRESS = [
     (one(Type="Task", Resource="arn:aws:states:us-east-1:1:activity:a"), "does not support Activity ARN"),
     (one(Type="Task", Resource="arn:aws:states:::ecs:runTask.sync"), "does not support '.sync' service integration"),
-    (one(Type="Task", Resource="arn:aws:states:::sqs:sendMessage.waitForTaskToken"),
+    (one(Type="Task", Resource="arn:aws:states:::sqs:sendMessage.waitForTaskToken", Parameters={"t.$": "$$.Task.Token"}),
      "does not support '.waitForTaskToken' service integration "),
 ]  # fmt: skip
 
@@ -260,12 +261,8 @@ def test_what_express_does_not_have_is_an_error_there_and_only_there(raw, words)
 
 WARNINGS = [
     (choice({"Variable": "$.a", "IsNull": True, "Next": "B"}), "NO_DEFAULT", "/States/A", "States.NoChoiceMatched", "Default"),
-    (machine(A=END, B=END), "UNREACHABLE_STATE", "/States/B", "no state leads to 'B'", None),
-    (task(Retry=[{"ErrorEquals": ["States.ALL", "X"]}]), "STATES_ALL_NOT_ALONE", "/States/A/Retry/0/ErrorEquals", "alone", None),
-    (task(Retry=[{"ErrorEquals": ["States.ALL"]}, {"ErrorEquals": ["X"]}]), "STATES_ALL_NOT_LAST",
-     "/States/A/Retry/0/ErrorEquals", "retriers after it never match", None),
-    (task(Catch=[{"ErrorEquals": ["States.ALL"], "Next": "A"}, {"ErrorEquals": ["X"], "Next": "A"}]), "STATES_ALL_NOT_LAST",
-     "/States/A/Catch/0/ErrorEquals", "catchers after it never match", None),
+    (machine(A=END, B={"Type": "Pass", "Next": "C"}, C={"Type": "Pass", "Next": "B"}), "UNREACHABLE_STATE", "/States/B",
+     "no way from StartAt leads to 'B'", None),
     (task(Retry=[{"ErrorEquals": ["States.Nope"]}]), "UNKNOWN_ERROR_NAME", "/States/A/Retry/0/ErrorEquals/0", "States.Nope", None),
     (task(TimeoutSeconds=5, HeartbeatSeconds=5), "HEARTBEAT_NOT_BELOW_TIMEOUT", "/States/A", "never matters", None),
     (one(Type="Task", Resource="${Fn.Arn}"), "UNRESOLVED_SUBSTITUTION", "/States/A/Resource", "${Fn.Arn}", None),
@@ -298,18 +295,17 @@ def test_every_fault_is_found_at_once_in_the_order_of_the_text():
 }
 """
     found = validate(loads(text, "m.json"))
-    assert [(d.location, d.line) for d in found if d.severity == "ERROR"] == [
-        ("/", 1),
+    assert [(d.pointer, d.line) for d in found if d.severity == "ERROR"] == [
+        ("", 1),
         ("/States/A/Seconds", 3),
         ("/States/A/Foo", 3),
         ("/States/A/Next", 3),
-        ("/States/M/Iterator/States", 4),  # none of them ends it
         ("/States/M/Iterator/States/I", 5),
         ("/States/M/Iterator/States/I/InputPath", 5),
         ("/States/C/Choices/0", 6),
         ("/States/C/Choices/0/Next", 6),
     ]
-    assert str(found[1]).startswith("m.json:3:27: ERROR /States/A/Seconds: Value must be between 0 and")
+    assert str(found[1]).startswith("m.json:3:27: ERROR /States/A/Seconds: Minimum value is 0, not -1 [")
 
 
 def test_a_yaml_definition_has_its_faults_placed_too():
@@ -338,10 +334,12 @@ def test_the_order_of_required_fields_is_the_one_aws_gives():
 
 def test_every_state_type_has_its_fields_and_every_kind_of_field_its_check():
     assert set(fields.STATES) == set(STATE_TYPES)
-    tables = [fields.TOP_LEVEL, fields.RETRIER, fields.CATCHER, *fields.STATES.values()]
-    assert {f.kind for table in tables for f in table.values()} <= set(_KINDS)
+    parts = {"ReaderConfig": fields.READER_CONFIG, "ItemBatcher": fields.ITEM_BATCHER}
+    more = [fields.ITEM_READER, fields.RESULT_WRITER, fields.WRITER_CONFIG, fields.PROCESSOR, fields.ITEM_PROCESSOR]
+    tables = [fields.TOP_LEVEL, fields.RETRIER, fields.CATCHER, *fields.STATES.values(), *parts.values(), *more]
+    assert {f.kind for table in tables for f in table.values()} <= set(KINDS)
     for kind, groups in fields.EXCLUSIVE.items():
-        assert {name for group in groups for name in group} <= set(fields.STATES[kind])
+        assert {name for group in groups for name in group} <= set((fields.STATES | parts)[kind])
 
 
 @pytest.mark.parametrize("wrong", [None, 1, -1.5, "x", "", [], {}, True, [[]], [{}], {"a": 1}])

@@ -23,7 +23,7 @@ from typing import Any
 from sflab.asl.model import Diagnostic, StatesError, compact
 from sflab.asl.parse import load, loads
 from sflab.asl.program import compile_program
-from sflab.asl.validate import validate
+from sflab.asl.validate import refusal, validate
 from sflab.asl.variables import references
 from sflab.backends import mocks
 from sflab.backends.drivers import Drive
@@ -224,8 +224,8 @@ def check_create_error(case: Case, _compare: Any) -> list[str]:
     if not wanted.startswith("Invalid State Machine Definition"):
         raise NotRunError("not about the definition: it is the API's to refuse")
     found = diagnostics(case)
-    said = [f"Invalid State Machine Definition: '{d.code}: {d.message} at {d.location or '/'}'" for d in found]
-    return [] if wanted in said else [f"expected {wanted!r}, got {said[:1]}"]
+    said = refusal(found)
+    return [] if wanted == said else [f"expected {wanted!r}, got {said!r}"]
 
 
 def check_validate(case: Case, _compare: Any) -> list[str]:

@@ -413,12 +413,9 @@ def test_a_parallel_is_retried_as_a_whole(run):
 
 
 def caught_by(run, catchers, failure, **more):
-    raw = machine(
-        A={**TASK, **more, "Catch": catchers, "Next": "Z"},
-        B={"Type": "Pass", "End": True},
-        C={"Type": "Pass", "End": True},
-        Z={"Type": "Pass", "End": True},
-    )
+    names = [catcher["Next"] for catcher in catchers]
+    ends = {name: {"Type": "Pass", "End": True} for name in (*names, "Z")}
+    raw = machine(A={**TASK, **more, "Catch": catchers, "Next": "Z"}, **ends)
     ran = run(raw, {"in": 1}, {"A": [failure]})
     return ran, [d["name"] for _, _, d in ran.of("PassStateEntered")]
 
@@ -432,7 +429,8 @@ def caught_by(run, catchers, failure, **more):
         ([{"ErrorEquals": ["States.ALL"], "Next": "B"}], Boom("x"), "B"),
         ([{"ErrorEquals": ["States.ALL"], "Next": "B"}], error("States.Timeout"), "B"),
         ([{"ErrorEquals": ["States.TaskFailed"], "Next": "B"}], error("States.Timeout"), None),
-        ([{"ErrorEquals": ["States.ALL", "States.Runtime"], "Next": "B"}], error("States.Runtime"), None),
+        ([{"ErrorEquals": ["States.ALL"], "Next": "B"}], error("States.Runtime"), None),
+        ([{"ErrorEquals": ["States.Runtime"], "Next": "B"}], error("States.Runtime"), None),
         ([{"ErrorEquals": ["Other"], "Next": "B"}], Boom("x"), None),
         ([{"ErrorEquals": ["Other", "Boom"], "Next": "B"}], Boom("x"), "B"),
     ],
@@ -495,7 +493,7 @@ def test_a_path_that_leads_nowhere_in_a_task_is_not_caught(run):
         A={
             **TASK,
             "InputPath": "$.no",
-            "Catch": [{"ErrorEquals": ["States.ALL", "States.Runtime"], "Next": "B"}],
+            "Catch": [{"ErrorEquals": ["States.Runtime"], "Next": "B"}, {"ErrorEquals": ["States.ALL"], "Next": "B"}],
             "End": True,
         },
         B={"Type": "Succeed"},

@@ -67,10 +67,22 @@ def choice_rules(draw, targets):
     return [{**draw(comparison), "Next": draw(st.sampled_from(targets))} for _ in range(draw(st.integers(1, 2)))]
 
 
+#: What a retrier or a catcher names; States.ALL stands alone.
+errors = st.lists(st.sampled_from(CAUGHT), min_size=1, max_size=2, unique=True).map(
+    lambda names: ["States.ALL"] if "States.ALL" in names else names
+)
+
+
+def last(items):
+    """Retriers or catchers with States.ALL after the others, and once."""
+    every = [item for item in items if item["ErrorEquals"] == ["States.ALL"]]
+    return [item for item in items if item["ErrorEquals"] != ["States.ALL"]] + every[:1]
+
+
 @st.composite
 def retriers(draw):
     retrier = st.fixed_dictionaries(
-        {"ErrorEquals": st.lists(st.sampled_from(CAUGHT), min_size=1, max_size=2, unique=True)},
+        {"ErrorEquals": errors},
         optional={
             "IntervalSeconds": st.integers(1, 3),
             "MaxAttempts": st.integers(0, 2),
@@ -79,7 +91,7 @@ def retriers(draw):
             "JitterStrategy": st.sampled_from(["FULL", "NONE"]),
         },
     )
-    return draw(st.lists(retrier, max_size=2))
+    return last(draw(st.lists(retrier, max_size=2)))
 
 
 class Names:
@@ -107,7 +119,14 @@ def scopes(draw, names, depth):
         if kind not in ("Choice", "Succeed", "Fail"):
             state.update({"Next": later[0]} if later else {"End": True})
         states[name] = state
-    return {"StartAt": order[0], "States": states}
+    return {"StartAt": order[0], "States": named(order[0], states)}
+
+
+def named(start, states):
+    """The states less those that none of the others names: AWS refuses them."""
+    said = "".join(json.dumps(state) for state in states.values())
+    kept = {name: state for name, state in states.items() if name == start or f'": "{name}"' in said}
+    return states if kept == states else named(start, kept)
 
 
 @st.composite
@@ -140,7 +159,7 @@ def bodies(draw, kind, names, depth, later):  # noqa: C901 - a table of what eac
         case "Parallel":
             body["Branches"] = [draw(scopes(names, depth - 1)) for _ in range(draw(st.integers(1, 3)))]
         case "Map":
-            items = {"ItemsPath": draw(st.sampled_from(["$.items", "$.items[*]", "$.nowhere[*]"]))}
+            items = {"ItemsPath": draw(st.sampled_from(["$.items", "$.items", "$.nowhere"]))}
             body |= draw(st.sampled_from([items, items, {}]))
             body[draw(st.sampled_from(["ItemProcessor", "Iterator"]))] = draw(scopes(names, depth - 1))
             if draw(st.booleans()):
@@ -156,10 +175,11 @@ def bodies(draw, kind, names, depth, later):  # noqa: C901 - a table of what eac
         if draw(st.booleans()):
             body["Retry"] = draw(retriers())
         if later and draw(st.booleans()):
-            errors = draw(st.lists(st.sampled_from(CAUGHT), min_size=1, max_size=2, unique=True))
-            body["Catch"] = [{"ErrorEquals": errors, "Next": draw(st.sampled_from(later)), "ResultPath": "$.error"}]
+            body["Catch"] = [
+                {"ErrorEquals": draw(errors), "Next": draw(st.sampled_from(later)), "ResultPath": "$.error"}
+            ]
             if draw(st.booleans()):
-                body["Catch"].append({"ErrorEquals": ["States.ALL"], "Next": later[-1]})
+                body["Catch"] = last([{"ErrorEquals": ["States.ALL"], "Next": later[-1]}, *body["Catch"]])
     return body
 
 

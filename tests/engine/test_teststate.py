@@ -303,7 +303,7 @@ def test_a_state_alone_may_name_states_that_are_not_there_but_its_branches_may_n
     branch = {"StartAt": "B", "States": {"B": {"Type": "Pass", "Next": "Elsewhere"}}}
     code, said = refusal({"Type": "Parallel", "Branches": [branch], "End": True}, mock={"result": "[1]"})
     assert code == "InvalidDefinition"
-    assert "/States/StateName/Branches/0/States" in said
+    assert "/States/StateName/Branches[0]/States/B/Next" in said
 
 
 def test_what_needs_a_mock_says_so_and_how(machine):
