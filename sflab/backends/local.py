@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import json
 import math
+import os
 import random
 import threading
 from collections.abc import Iterable, Iterator, Mapping
@@ -17,10 +18,12 @@ from sflab.backends.buckets import Bucket, access
 from sflab.backends.drivers import EPOCH, Drive
 from sflab.backends.execution import Execution, Outcome
 from sflab.backends.functions import answer
+from sflab.backends.mapruns import MapRun, dispatch, map_runs
+from sflab.backends.mapruns import histories as _histories
 from sflab.backends.statemachine import StateMachine
 from sflab.engine.history import Event
 from sflab.engine.machine import Machine
-from sflab.engine.maprun import MapRun
+from sflab.engine.maprun import Histories
 from sflab.engine.messages import Reply, ScheduleTask, TaskFailed, TaskSucceeded
 from sflab.errors import DefinitionError, TaskNotFoundError
 
@@ -51,8 +54,8 @@ class LocalExecution(Execution):
 
     @property
     def map_runs(self) -> list[MapRun]:
-        """The map runs of its Distributed Maps: counts, and the child executions, each with its ``log``."""
-        return self.run.map_runs
+        """The Map Runs of its Distributed Maps: counts, and the child executions with their histories."""
+        return map_runs(self.machine, self.run.map_runs, self.arn)
 
     def stop(self, error: str | None = None, cause: str | None = None) -> None:
         """Abort the execution, as StopExecution does; nothing happens to one that has ended."""
@@ -94,7 +97,11 @@ class Local:
     time begins; *rate* how many seconds of the execution pass in one of yours: infinite by default (virtual time: a
     run returns at once), 1 for real time. *latency* gives tasks that have none of their own a duration: a model such
     as ``sf.measured()``. *objects* are the S3 buckets a Distributed Map reads its items from and writes its results to:
-    by name, a folder or a dict of texts by key.
+    by name, a folder, a dict of texts or bytes by key, or a `sflab.backends.buckets.Store`. *histories* says which
+    histories of a Distributed Map's child executions stay, when they have ended: ``"sample"`` (the first 100, 900 more
+    at even distances, and 1,000 of those that failed: memory stays bounded), ``"all"``, ``"failed"``, ``"none"``, or a
+    folder, where all are written to and read from; counts, outputs and errors always stay. *dispatch_rate* replaces
+    AWS's quotas for how many child executions start in a second: ``{"STANDARD": 100, "EXPRESS": 1000}``.
     """
 
     def __init__(
@@ -107,8 +114,11 @@ class Local:
         rate: float = math.inf,
         latency: Measured | None = None,
         objects: Mapping[str, Bucket] | None = None,
+        histories: str | os.PathLike[str] | Histories = "sample",
+        dispatch_rate: Mapping[str, float] | None = None,
         region: str = "us-east-1",
     ) -> None:
+        self.histories, self.dispatch_rate = _histories(histories), dispatch(dispatch_rate)
         self.objects = dict(objects or {})
         self.functions, self.tasks = dict(functions or {}), dict(tasks or {})
         self.seed, self.rate, self.latency, self.region = seed, rate, latency, region
@@ -173,6 +183,8 @@ class Local:
             role_arn=f"arn:aws:iam::{ACCOUNT}:role/sflab",
             region=self.region,
             seed=f"{seed}/{machine.name}/{name}",
+            dispatch=self.dispatch_rate,
+            histories=self.histories,
         )
 
         def worker(command: ScheduleTask) -> Iterable[tuple[float, Reply]]:
