@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sflab.asl import dataflow, jsonata
-from sflab.asl.model import JSON, Resource, compact, resource, runtime_error
+from sflab.asl.model import JSON, TOKEN, Resource, compact, resource, runtime_error
 from sflab.asl.paths import Scope
 
 if TYPE_CHECKING:
@@ -226,3 +227,73 @@ def _batcher(owner: dict[str, JSON], *, jsonata_: bool) -> Closure | None:
         return most, size, build(value, scope) if build else None
 
     return batcher
+
+
+# ── what may be written ──────────────────────────────────────────────────────────────────────────────────────────────
+
+LABEL_LENGTH = 40  # "Labels can't exceed 40 characters in length" (Distributed Map page)
+_NOT_IN_LABELS = re.compile(r"[\s?*<>{}\[\]\"#%\\^|~`$&,;:/\x00-\x1f\x7f-\x9f]")
+
+#: What the configurations of ItemReader and ResultWriter may say (their pages in the Step Functions guide).
+_CHOICES: dict[str, dict[str, tuple[str, ...]]] = {
+    "ItemReader/ReaderConfig": {
+        "InputType": ("CSV", "JSON", "JSONL", "PARQUET", "MANIFEST"),
+        "Transformation": ("NONE", "LOAD_AND_FLATTEN"),
+        "ManifestType": ("ATHENA_DATA", "S3_INVENTORY"),
+        "CSVDelimiter": ("COMMA", "PIPE", "SEMICOLON", "SPACE", "TAB"),
+        "CSVHeaderLocation": ("FIRST_ROW", "GIVEN"),
+    },
+    "ResultWriter/WriterConfig": {
+        "Transformation": ("NONE", "COMPACT", "FLATTEN"),
+        "OutputType": ("JSON", "JSONL"),
+    },
+}
+
+
+def problems(state: dict[str, JSON]) -> Iterator[tuple[str, str]]:
+    """Give what is wrong with a Map state's own fields: (pointer inside the state, words)."""
+    label = state.get("Label")
+    if isinstance(label, str) and not TOKEN.search(label):
+        if not label or len(label) > LABEL_LENGTH:
+            yield "/Label", f"A label has 1 to {LABEL_LENGTH} characters, not {len(label)}"
+        elif bad := _NOT_IN_LABELS.search(label):
+            yield "/Label", f"A label cannot contain {bad.group()!r}"
+    for owner, choices in _CHOICES.items():
+        name, _, config = owner.partition("/")
+        given = _object(_object(state.get(name)).get(config))
+        for field, allowed in choices.items():
+            value = given.get(field)
+            if field in given and value not in allowed and not (isinstance(value, str) and _computed(value)):
+                words = f"The field '{field}' should have one of these values: [{', '.join(allowed)}]"
+                yield f"/{owner}/{field}", words
+    yield from _reader_problems(_object(state.get("ItemReader")))
+    if isinstance(state.get("ItemBatcher"), dict):
+        yield from _both("/ItemBatcher", state["ItemBatcher"], "MaxItemsPerBatch", "MaxInputBytesPerBatch")
+
+
+def _reader_problems(reader: dict[str, JSON]) -> Iterator[tuple[str, str]]:
+    where = "/ItemReader/ReaderConfig"
+    config = _object(reader.get("ReaderConfig"))
+    yield from _both(where, config, "MaxItems")
+    if config.get("Transformation") == "LOAD_AND_FLATTEN" and "InputType" not in config:
+        yield where, "The field 'InputType' is required when 'Transformation' is LOAD_AND_FLATTEN"
+    if config.get("ManifestType") == "ATHENA_DATA" and "InputType" not in config:
+        yield where, "The field 'InputType' is required when 'ManifestType' is ATHENA_DATA"
+    if config.get("ManifestType") == "S3_INVENTORY" and "InputType" in config:
+        yield f"{where}/InputType", "Field 'InputType' is not supported when 'ManifestType' is S3_INVENTORY"
+    if config.get("CSVHeaderLocation") == "GIVEN" and not config.get("CSVHeaders"):
+        yield where, "The field 'CSVHeaders' is required when 'CSVHeaderLocation' is GIVEN"
+
+
+def _both(where: str, given: dict[str, JSON], *names: str) -> Iterator[tuple[str, str]]:
+    for name in names:
+        if name in given and f"{name}Path" in given:
+            yield where, f"Only one of these fields may be given: [{name}, {name}Path]"
+
+
+def _object(value: JSON) -> dict[str, JSON]:
+    return value if isinstance(value, dict) else {}
+
+
+def _computed(text: str) -> bool:
+    return bool(TOKEN.search(text)) or jsonata.is_expression(text)

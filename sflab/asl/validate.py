@@ -12,7 +12,7 @@ import re
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from sflab.asl import choice, fields, jsonata, variables
+from sflab.asl import choice, fields, jsonata, mapstate, variables
 from sflab.asl.fields import Field
 from sflab.asl.intrinsics import IntrinsicSyntaxError, compile_call, java_order
 from sflab.asl.model import JSON, STATE_TYPES, TOKEN, resource, scopes, step, unstep
@@ -97,6 +97,11 @@ class _Checker:
                 self.error(
                     f"Duplicate state name: {place.name}; a name is used once in the whole definition", place.pointer
                 )
+        labels: dict[Any, str] = {}
+        for place in self.definition.places():
+            label = place.state.get("Label")
+            if isinstance(label, str) and labels.setdefault(label, place.pointer) != place.pointer:
+                self.error(f"Duplicate label: {label}; a label is used once in the whole definition", place.pointer)
 
     def scope(self, raw: dict[str, JSON], pointer: str, language: str) -> None:
         """The states of a definition, a branch or an item processor."""
@@ -226,6 +231,8 @@ class _Checker:
         if "ItemProcessor" not in state and "Iterator" not in state:
             self.required(["ItemProcessor"], pointer)
         self._parallel(state, pointer, language)
+        for where, words in mapstate.problems(state):
+            self.error(words, pointer + where)
         processor = state.get("ItemProcessor", state.get("Iterator"))
         config = processor.get("ProcessorConfig") if isinstance(processor, dict) else None
         if isinstance(config, dict) and config.get("Mode") == "DISTRIBUTED" and self.type == "EXPRESS":

@@ -206,7 +206,8 @@ class DistributedMap:
         run, program = parent.map_run, parent.state.programs[0]
         assert run is not None  # noqa: S101 - it has begun
         value = run.inputs[index]
-        size = dataflow.size(value)
+        many = run.weights is not None and run.weights[index] > 1  # then `batches` saw to it
+        size = dataflow.MAX_BYTES if many else dataflow.size(value)
         if size > dataflow.MAX_BYTES:
             cause = (
                 f"The input of child execution {index} is {size} bytes; an execution takes at most "

@@ -25,6 +25,8 @@ STATE_DATA = "STATE_DATA"  # $$.Map.Item.Source of items that come from the stat
 DELIMITERS = {"COMMA": ",", "PIPE": "|", "SEMICOLON": ";", "SPACE": " ", "TAB": "\t"}
 MAX_HEADER_BYTES = 10 * 1024  # "Step Functions supports headers of up to 10 KiB" (ItemReader page)
 
+_DECODE = json.JSONDecoder().raw_decode  # half the time of `json.loads`, which a million lines feel
+
 csv.field_size_limit(8 * 1024 * 1024)  # "reading an item of up to 8 MB" (ItemReader page); the default is 128 KiB
 
 
@@ -132,11 +134,15 @@ def _member(value: JSON, name: str, pointer: str) -> JSON:
 
 def _jsonl(text: str, _config: dict[str, JSON]) -> Iterator[JSON]:
     for number, line in enumerate(io.StringIO(text), 1):
-        if line.strip():
+        said = line.strip()
+        if said:
             try:
-                yield json.loads(line)
+                value, end = _DECODE(said)
             except (ValueError, RecursionError):
-                raise reader_failed(f"Unable to parse line {number} of the input file as JSON.") from None
+                end = -1
+            if end != len(said):
+                raise reader_failed(f"Unable to parse line {number} of the input file as JSON.")
+            yield value
 
 
 def _csv(text: str, config: dict[str, JSON]) -> Iterator[JSON]:
@@ -181,9 +187,14 @@ def batches(items: list[JSON], most: int, most_bytes: int, extra: JSON) -> Itera
     if most and not most_bytes:  # the usual case: one size a batch instead of one an item
         for start in range(0, len(items), most):
             batch = {**head, "Items": items[start : start + most]}
-            yield from (batch,) if size(batch) <= room else _packed(batch["Items"], head, most, room)
+            yield from (batch,) if _bytes(batch) <= room else _packed(batch["Items"], head, most, room)
         return
     yield from _packed(items, head, most, room)
+
+
+def _bytes(value: JSON) -> int:
+    text = compact(value)
+    return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
 
 
 def _packed(items: list[JSON], head: dict[str, JSON], most: int, room: int) -> Iterator[JSON]:

@@ -380,3 +380,62 @@ def test_deeply_nested_scopes_and_rules_are_judged():
     for _ in range(150):
         rule = {"Not": rule}
     assert found(choice({**rule, "Next": "B"})) == []
+
+
+# ── Distributed Maps ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def distributed(**more):
+    processor = {"ProcessorConfig": {"Mode": "DISTRIBUTED", "ExecutionType": "STANDARD"}, **SCOPE}
+    return {"Type": "Map", "ItemProcessor": processor, "End": True, **more}
+
+
+def read(**config):
+    given = {"Bucket": "b", "Key": "k"}
+    return {"ItemReader": {"Resource": "arn:aws:states:::s3:getObject", "Parameters": given, "ReaderConfig": config}}
+
+
+@pytest.mark.parametrize(
+    ("more", "location", "message"),
+    [
+        ({"Label": "x" * 41}, "/Label", "A label has 1 to 40 characters, not 41"),
+        ({"Label": ""}, "/Label", "A label has 1 to 40 characters, not 0"),
+        ({"Label": "a b"}, "/Label", "A label cannot contain ' '"),
+        ({"Label": "a/b"}, "/Label", "A label cannot contain '/'"),
+        (read(InputType="XML"), "/ItemReader/ReaderConfig/InputType", "The field 'InputType' should have one of these values: [CSV, JSON, JSONL, PARQUET, MANIFEST]"),
+        (read(InputType="CSV", CSVDelimiter=";"), "/ItemReader/ReaderConfig/CSVDelimiter", "The field 'CSVDelimiter' should have one of these values: [COMMA, PIPE, SEMICOLON, SPACE, TAB]"),
+        (read(InputType="CSV", CSVHeaderLocation="GIVEN"), "/ItemReader/ReaderConfig", "The field 'CSVHeaders' is required when 'CSVHeaderLocation' is GIVEN"),
+        (read(Transformation="LOAD_AND_FLATTEN"), "/ItemReader/ReaderConfig", "The field 'InputType' is required when 'Transformation' is LOAD_AND_FLATTEN"),
+        (read(ManifestType="ATHENA_DATA"), "/ItemReader/ReaderConfig", "The field 'InputType' is required when 'ManifestType' is ATHENA_DATA"),
+        (read(ManifestType="S3_INVENTORY", InputType="CSV"), "/ItemReader/ReaderConfig/InputType", "Field 'InputType' is not supported when 'ManifestType' is S3_INVENTORY"),
+        (read(MaxItems=1, MaxItemsPath="$.n"), "/ItemReader/ReaderConfig", "Only one of these fields may be given: [MaxItems, MaxItemsPath]"),
+        ({"ItemBatcher": {"MaxItemsPerBatch": 1, "MaxItemsPerBatchPath": "$.n"}}, "/ItemBatcher", "Only one of these fields may be given: [MaxItemsPerBatch, MaxItemsPerBatchPath]"),
+        ({"ResultWriter": {"WriterConfig": {"OutputType": "CSV"}}}, "/ResultWriter/WriterConfig/OutputType", "The field 'OutputType' should have one of these values: [JSON, JSONL]"),
+    ],
+)  # fmt: skip
+def test_what_a_distributed_map_may_not_say(more, location, message):
+    assert ("ERROR", SCHEMA, f"/States/A{location}", message) in found(machine(A=distributed(**more)))
+
+
+def test_a_label_is_used_once():
+    other = {"ProcessorConfig": {"Mode": "DISTRIBUTED", "ExecutionType": "STANDARD"}, **machine(J=END)}
+    raw = machine(A={**distributed(Label="L"), "Next": "B"}, B=distributed(Label="L", ItemProcessor=other))
+    del raw["States"]["A"]["End"]
+    words = "Duplicate label: L; a label is used once in the whole definition"
+    assert found(raw) == [("ERROR", SCHEMA, "/States/B", words)]
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"Label": "Überprüfung_1.a-b()"},
+        {"Label": "${Stage} label that is longer than forty characters"},
+        read(InputType="PARQUET"),
+        read(InputType="${Type}"),
+        read(Transformation="LOAD_AND_FLATTEN", InputType="JSONL"),
+        {"ResultWriter": {"WriterConfig": {"Transformation": "FLATTEN", "OutputType": "JSONL"}}},
+        {"ItemReader": {"Resource": "x", "Parameters": 3, "ReaderConfig": None}},
+    ],
+)
+def test_what_a_distributed_map_may_say(more):
+    assert not [f for f in found(machine(A=distributed(**more))) if f[0] == "ERROR"]
