@@ -212,6 +212,13 @@ def _resolved(raw: dict[str, JSON], field: str, *, jsonata_: bool) -> Closure:
     return resolve
 
 
+_BATCH_LIMITS = ("MaxItemsPerBatch", "MaxInputBytesPerBatch")
+
+
+def _positive(value: JSON) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value > 0
+
+
 def _batcher(owner: dict[str, JSON], *, jsonata_: bool) -> Closure | None:
     raw = owner.get("ItemBatcher")
     if not raw:
@@ -223,7 +230,10 @@ def _batcher(owner: dict[str, JSON], *, jsonata_: bool) -> Closure | None:
 
     def batcher(value: JSON, scope: Scope) -> JSON:
         found = limits(value, scope)
-        most, size = found.get("MaxItemsPerBatch", 0), found.get("MaxInputBytesPerBatch", 0)
+        for name in _BATCH_LIMITS:
+            if name in found and not _positive(found[name]):
+                raise runtime_error(f"{name} must be a positive integer, not {dataflow.bare(found[name])}.")
+        most, size = (found.get(name, 0) for name in _BATCH_LIMITS)
         return most, size, build(value, scope) if build else None
 
     return batcher
@@ -267,8 +277,12 @@ def problems(state: dict[str, JSON]) -> Iterator[tuple[str, str]]:
                 words = f"The field '{field}' should have one of these values: [{', '.join(allowed)}]"
                 yield f"/{owner}/{field}", words
     yield from _reader_problems(_object(state.get("ItemReader")))
-    if isinstance(state.get("ItemBatcher"), dict):
-        yield from _both("/ItemBatcher", state["ItemBatcher"], "MaxItemsPerBatch", "MaxInputBytesPerBatch")
+    batcher = _object(state.get("ItemBatcher"))
+    yield from _both("/ItemBatcher", batcher, *_BATCH_LIMITS)
+    for name in _BATCH_LIMITS:
+        value = batcher.get(name, 1)
+        if not _positive(value) and not (isinstance(value, str) and _computed(value)):
+            yield f"/ItemBatcher/{name}", f"{name} must be a positive integer"
 
 
 def _reader_problems(reader: dict[str, JSON]) -> Iterator[tuple[str, str]]:

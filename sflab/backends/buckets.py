@@ -235,7 +235,7 @@ class _Dict:
 
     def read(self, key: str, version: str | None = None) -> bytes | None:
         found = self.objects.get(key) if version in (None, "null") else None
-        return found.encode() if isinstance(found, str) else found
+        return found.encode("utf-8", "surrogatepass") if isinstance(found, str) else found
 
     def write(self, key: str, pieces: Iterable[str]) -> None:
         self.objects[key] = "".join(pieces)

@@ -283,11 +283,11 @@ class DistributedMap:
         try:
             if self._write(frame, None):
                 return
-            config = fields.writer.config(frame.item[0], frame) if fields.writer else None
+            result = state_result(run, fields.writer.config(frame.item[0], frame) if fields.writer else None)
         except StatesError as e:
             self._map_run_failed(frame, e)
             return
-        self._results_written(frame, state_result(run, config))
+        self._results_written(frame, result)
 
     def _write(self, frame: Frame, failure: StatesError | None) -> bool:
         """Ask the world to write the result files, if any shall be; *failure* is what ended the Map Run."""

@@ -74,7 +74,7 @@ def read(body: Any, config: dict[str, JSON], action: str, bucket: str = "", key:
     *config* is the ReaderConfig with its paths resolved. Raises StatesError ``States.ItemReaderFailed``.
     """
     limit = config.get("MaxItems") or 0
-    if limit < 0:
+    if not isinstance(limit, int) or limit < 0:
         raise reader_failed("field MaxItems must be positive")
     if isinstance(body, tuple):
         parts: Iterable[Part] = body
@@ -101,7 +101,7 @@ def read(body: Any, config: dict[str, JSON], action: str, bucket: str = "", key:
 
 def decode(body: str | bytes, config: dict[str, JSON]) -> Iterable[JSON]:
     """Return the rows of one object's content; of a JSON object, itself."""
-    kind = config.get("InputType", "JSON")
+    kind = str(config.get("InputType", "JSON"))
     if kind not in _DECODERS:
         raise reader_failed(f"The input type {kind} needs the content of an S3 object, which was not given.")
     text = body.decode("utf-8-sig", "replace") if isinstance(body, bytes) else body.removeprefix("\ufeff")
@@ -148,10 +148,10 @@ def _jsonl(text: str, _config: dict[str, JSON]) -> Iterator[JSON]:
 def _csv(text: str, config: dict[str, JSON]) -> Iterator[JSON]:
     rows = _csv_rows(text, config)
     given = config.get("CSVHeaderLocation") == "GIVEN"
-    headers = list(config.get("CSVHeaders") or ()) if given else next(rows, [])
+    headers = [str(name) for name in config.get("CSVHeaders") or ()] if given else next(rows, [])
     if len(set(headers)) < len(headers):
         raise reader_failed("CSV headers cannot contain duplicates.")
-    if sum(len(str(name).encode()) for name in headers) > MAX_HEADER_BYTES:
+    if sum(len(name.encode()) for name in headers) > MAX_HEADER_BYTES:
         raise reader_failed(f"CSV headers cannot be larger than {MAX_HEADER_BYTES} bytes.")
     places = {name: i for i, name in enumerate(headers)}
     order = [(name, places[name]) for name in java_order(headers)]  # an item's keys are a HashMap's (recorded)
@@ -163,7 +163,7 @@ def _csv(text: str, config: dict[str, JSON]) -> Iterator[JSON]:
 
 def _csv_rows(text: str, config: dict[str, JSON]) -> Iterator[list[str]]:
     """Give the records; empty lines are none. A backslash escapes what follows it and is itself removed."""
-    delimiter = DELIMITERS.get(config.get("CSVDelimiter", "COMMA"), ",")
+    delimiter = DELIMITERS.get(str(config.get("CSVDelimiter")), ",")
     source = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, escapechar="\\")
     try:
         for row in source:

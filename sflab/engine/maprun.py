@@ -48,7 +48,7 @@ class Sink(Protocol):
         """Take the history of a child execution that has ended."""
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Histories:
     """Which histories of child executions stay in memory, when the child has ended.
 

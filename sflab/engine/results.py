@@ -31,8 +31,7 @@ def state_result(run: MapRun, config: dict[str, JSON] | None) -> JSON:
     """Return the result of a Map Run that writes no files; *config* is its WriterConfig, None without one."""
     if config is None:
         return Joined(r for r in run.results if r is not PENDING)
-    transformation = config.get("Transformation", "NONE")
-    out = Joined(_transformed(run, range(len(run.inputs)), transformation))
+    out = Joined(_transformed(run, range(len(run.inputs)), _transformation(config)))
     if config.get("OutputType") == "JSONL":
         return "".join(compact(item) + "\n" for item in out)
     return out
@@ -90,15 +89,26 @@ class _Pieces:
     def __iter__(self) -> Iterator[str]:
         yield self._counted(self.before + self.first)
         for text in self.rest:
-            if self.size + len(text.encode()) + len(self.between + self.after) > self.most:
+            if self.size + _bytes(text) + len(self.between + self.after) > self.most:
                 self.left = text
                 break
             yield self._counted(self.between + text)
         yield self._counted(self.after)
 
     def _counted(self, text: str) -> str:
-        self.size += len(text) if text.isascii() else len(text.encode())
+        self.size += _bytes(text)
         return text
+
+
+def _transformation(config: dict[str, JSON]) -> str:
+    found = str(config.get("Transformation", "NONE"))
+    if found not in TRANSFORMATIONS:
+        raise StatesError("States.ResultWriterFailed", f"Transformation must be one of {', '.join(TRANSFORMATIONS)}")
+    return found
+
+
+def _bytes(text: str) -> int:
+    return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
 
 
 def _transformed(run: MapRun, indexes: Iterable[int], transformation: str) -> Iterator[JSON]:

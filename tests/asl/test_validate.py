@@ -410,6 +410,7 @@ def read(**config):
         (read(ManifestType="S3_INVENTORY", InputType="CSV"), "/ItemReader/ReaderConfig/InputType", "Field 'InputType' is not supported when 'ManifestType' is S3_INVENTORY"),
         (read(MaxItems=1, MaxItemsPath="$.n"), "/ItemReader/ReaderConfig", "Only one of these fields may be given: [MaxItems, MaxItemsPath]"),
         ({"ItemBatcher": {"MaxItemsPerBatch": 1, "MaxItemsPerBatchPath": "$.n"}}, "/ItemBatcher", "Only one of these fields may be given: [MaxItemsPerBatch, MaxItemsPerBatchPath]"),
+        ({"ItemBatcher": {"MaxItemsPerBatch": 0}}, "/ItemBatcher/MaxItemsPerBatch", "MaxItemsPerBatch must be a positive integer"),
         ({"ResultWriter": {"WriterConfig": {"OutputType": "CSV"}}}, "/ResultWriter/WriterConfig/OutputType", "The field 'OutputType' should have one of these values: [JSON, JSONL]"),
     ],
 )  # fmt: skip

@@ -1,6 +1,8 @@
 """Map Runs as people look at them: counts, tables, children's histories and what is kept of them, and the bill."""
 
 import pickle
+import threading
+import time
 
 import pytest
 
@@ -72,8 +74,6 @@ def test_the_table_has_a_row_for_each_child(half):
     assert [str(e) for e in table.error[[1, 3]]] == ["ValueError", "ValueError"]
     assert list(table.name) == [child.name for child in run.executions]
     assert str(table.started.dtype) == "datetime64[us, UTC]"
-    empty = sf.Local().start_execution(machine(), []).map_runs[0].df
-    assert list(empty.dtypes) == list(table.dtypes) or list(empty.columns) == list(table.columns)
 
 
 def test_it_draws_itself_in_a_line_and_as_a_table(half):
@@ -111,6 +111,34 @@ def test_map_runs_inside_children_are_the_childrens():
     (outer,) = run.map_runs
     assert [len(child.map_runs[0].executions) for child in outer.executions] == [2, 1]
     assert outer.executions[0].map_runs[0].executions[1].input == 2
+
+
+def test_a_map_run_can_be_looked_at_while_it_runs():
+    gate = threading.Event()
+
+    def work(item):
+        if item:
+            gate.wait(10)
+        return item
+
+    local = sf.Local(functions={"Work": work}, rate=1)
+    run = local.start_execution(machine(states=TASK, MaxConcurrency=1), [0, 1, 2])
+    try:
+        for _ in range(400):
+            if run.map_runs and run.map_runs[0].execution_counts["succeeded"]:
+                break
+            time.sleep(0.01)
+        (map_run,) = run.map_runs
+        counts = map_run.execution_counts
+        assert (counts["succeeded"], counts["running"], counts["pending"]) == (1, 1, 1)
+        assert (map_run.status, map_run.stop_date, map_run.seconds) == ("RUNNING", None, None)
+        assert "stopDate" not in map_run.describe()
+        assert list(map_run.df.status) == ["SUCCEEDED", "RUNNING", "PENDING"]
+        assert [e["type"] for e in map_run.executions[1].history][-1] in ("TaskScheduled", "TaskStarted")
+        assert list(map_run.executions[2].history) == []
+    finally:
+        gate.set()
+    assert run.wait(10).status == "SUCCEEDED"
 
 
 # ── which histories stay ─────────────────────────────────────────────────────────────────────────────────────────────

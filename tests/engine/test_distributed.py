@@ -396,6 +396,31 @@ def test_no_items_make_no_children():
     assert manifest["ResultFiles"] == {"FAILED": [], "PENDING": [], "SUCCEEDED": []}
 
 
+@pytest.mark.parametrize(
+    ("fields", "given", "error", "said"),
+    [
+        ({"ItemBatcher": {"MaxItemsPerBatch": "{% $states.input.n %}"}}, -1, "States.Runtime", "not -1."),
+        ({"ItemBatcher": {"MaxItemsPerBatch": "{% $states.input.n %}"}}, 2.5, "States.Runtime", "not 2.5."),
+        ({"ItemBatcher": {"MaxInputBytesPerBatch": "{% $states.input.n %}"}}, "x", "States.Runtime", "not x."),
+        ({"ResultWriter": {"WriterConfig": {"Transformation": "{% $states.input.n %}"}}}, "ZIP",
+         "States.ResultWriterFailed", "Transformation must be one of NONE, COMPACT, FLATTEN"),
+    ],
+)  # fmt: skip
+def test_a_number_from_the_input_that_cannot_be_is_the_map_runs_failure(fields, given, error, said):
+    raw = machine(states=SAME, Items="{% $states.input.items %}", **fields).definition.raw
+    saga = sf.StateMachine.load(raw | {"QueryLanguage": "JSONata"})
+    run = sf.Local().start_execution(saga, {"items": [1, 2, 3], "n": given})
+    assert (run.status, run.error) == ("FAILED", error)
+    assert said in run.cause
+
+
+@pytest.mark.parametrize("config", [{"MaxItems": "x"}, {"MaxItems": 1.5}, {"InputType": ["CSV"]}])
+def test_a_reader_config_of_a_wrong_type_is_refused(config):
+    with pytest.raises(StatesError) as failure:
+        read("[1]", config, "getObject")
+    assert failure.value.error == "States.ItemReaderFailed"
+
+
 # ── results ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
