@@ -270,6 +270,13 @@ class DistributedMap:
             if asked:
                 run.status = "FAILED"  # the rest when the files are written
                 return
+        if run.status == "FAILED":  # it is the writing that failed; the Map Run failed for what came before
+            e = frame.item[1]
+        self._map_run_ends_failed(frame, e)
+
+    def _map_run_ends_failed(self, frame: Frame, e: StatesError) -> None:
+        run = frame.map_run
+        assert run is not None  # noqa: S101 - it has begun
         run.close("FAILED", self.now)
         frame.results = []
         frame.last = frame.log.write("MapRunFailed", frame.last, self.now, e.error, e.cause)
@@ -309,10 +316,7 @@ class DistributedMap:
         assert run is not None  # noqa: S101 - it has begun
         run.results_written = True
         if failure is not None:
-            run.close("FAILED", self.now)
-            frame.results = []
-            frame.last = frame.log.write("MapRunFailed", frame.last, self.now, failure.error, failure.cause)
-            self._fail(frame, failure)
+            self._map_run_ends_failed(frame, failure)
             return
         run.close("SUCCEEDED", self.now)
         frame.results, frame.map_run = [], None

@@ -513,6 +513,12 @@ def test_a_bucket_that_is_not_there_fails_the_result_writer():
     assert run.status == "SUCCEEDED"
 
 
+def test_a_failed_map_run_whose_results_cannot_be_written_failed_for_what_came_first():
+    run = sf.Local(functions={"Work": broken}).start_execution(machine(ResultWriter=writes()), [1])
+    assert run.error == "States.ExceedToleratedFailureThreshold"
+    assert types(run).count("MapRunFailed") == 1
+
+
 def test_large_result_files_are_split_and_the_manifest_lists_them():
     run = MapRun("arn:x:1", "e", "m", "EXPRESS", "l", "Each", "/States/Each", 0, 0, 0, 0.0)
     run.load([1] * 10, None)
