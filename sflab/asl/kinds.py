@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from sflab.asl import choice, fields, jsonata
 from sflab.asl.fields import Field
 from sflab.asl.intrinsics import IntrinsicSyntaxError, compile_call
-from sflab.asl.model import JSON, step, unstep
+from sflab.asl.model import JSON, TOKEN, step, unstep
 from sflab.asl.paths import PathSyntaxError, compile_path, is_reference
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ _FUNCTION = re.compile(r"\s*States\.(\w+)\s*\(")
 _VARIABLE = re.compile(r"[^\W\d]\w*")
 _VARIABLE_LIMIT = 80  # characters (developer guide, "Variable name syntax")
 _LABEL_LIMIT = 40
+_NOT_IN_LABELS = re.compile(r"[\s?*<>{}\[\]\"#%\\^|~`$&,;:/\x00-\x1f\x7f-\x9f]")
 _READERS = re.compile(r"arn:[^:]+:states:[^:]*:[^:]*:s3:(getObject|listObjectsV2)")
 _PATH_LIKE = re.compile(r"\$\$?(\.|\[).+|States\.\w+\s*\(.*\)\s*", re.DOTALL)
 
@@ -108,6 +109,8 @@ def _label(c: Checker, value: JSON, pointer: str, language: str) -> None:
     if isinstance(value, str) and len(value) > _LABEL_LIMIT:
         # A limit by the developer guide; yet definitions in production have longer ones.
         c.warn("LONG_LABEL", f"the label has {len(value)} characters; {_LABEL_LIMIT} is the documented limit", pointer)
+    if isinstance(value, str) and not TOKEN.search(value) and (bad := _NOT_IN_LABELS.search(value)):
+        c.error(f"A label cannot contain {bad.group()!r}", pointer)
 
 
 def _reader(c: Checker, value: JSON, pointer: str, language: str) -> None:
@@ -319,6 +322,11 @@ def _reader_config(c: Checker, value: JSON, pointer: str, language: str) -> None
         )
     if where == "GIVEN" and "CSVHeaders" not in value:
         c.required(["CSVHeaders"], pointer)
+    manifest, flattens = value.get("ManifestType"), value.get("Transformation") == "LOAD_AND_FLATTEN"
+    if (flattens or manifest == "ATHENA_DATA") and kind is None:
+        c.required(["InputType"], pointer)
+    if manifest == "S3_INVENTORY" and kind not in (None, "MANIFEST"):
+        c.error("Field 'InputType' is not supported", f"{pointer}/InputType", hint=": ManifestType is S3_INVENTORY")
 
 
 def _item_batcher(c: Checker, value: JSON, pointer: str, language: str) -> None:

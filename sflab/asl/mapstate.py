@@ -17,16 +17,23 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """An ItemReader or a ResultWriter: what it calls, with what, and its configuration with its paths resolved."""
+    """An ItemReader or a ResultWriter: what it calls, with what, and its configuration with its paths resolved.
 
-    resource: Resource
+    ``resource`` is None where a ResultWriter formats the state's result and writes no files.
+    """
+
+    resource: Resource | None
     parameters: Closure
     config: Closure
 
 
 @dataclass(frozen=True, slots=True)
 class MapFields:
-    """A Map state: ``items`` gives its array, ``select`` an iteration's input, ``limit`` how many run at once."""
+    """A Map state.
+
+    ``items`` gives its array (or object, where it is distributed), ``select`` an iteration's input, ``limit`` how many
+    run at once.
+    """
 
     items: Closure
     select: Closure | None
@@ -43,16 +50,20 @@ def compile_map(raw: dict[str, JSON], *, jsonata_: bool) -> MapFields:
     """Compile what a Map state does with its items."""
     processor = raw.get("ItemProcessor") or raw.get("Iterator") or {}
     config = processor.get("ProcessorConfig", {})
+    distributed = config.get("Mode") == "DISTRIBUTED"
+    # "Step Functions will iterate directly over the elements of an array, or the key-value pairs of a JSON object"
+    # (ItemReader page, of Distributed Maps); an inline Map refuses an object (recorded 2024-11).
+    kinds: tuple[type, ...] = (list, dict) if distributed else (list,)
     select = raw.get("ItemSelector", raw.get("Parameters"))
     compiled = None
     if select is not None:
         compiled = jsonata.evaluated(select, "ItemSelector") if jsonata_ else dataflow.template(select)
     return MapFields(
-        items=_items_jsonata(raw) if jsonata_ else _items(raw),
+        items=_items_jsonata(raw, kinds) if jsonata_ else _items(raw, kinds),
         select=compiled,
         limit=_concurrency(raw, jsonata_=jsonata_),
         tolerated=_tolerations(raw, jsonata_=jsonata_),
-        distributed=config.get("Mode") == "DISTRIBUTED",
+        distributed=distributed,
         execution_type=config.get("ExecutionType", "STANDARD"),
         reader=_access(raw, "ItemReader", "ReaderConfig", jsonata_=jsonata_),
         writer=_access(raw, "ResultWriter", "WriterConfig", jsonata_=jsonata_),
@@ -60,13 +71,13 @@ def compile_map(raw: dict[str, JSON], *, jsonata_: bool) -> MapFields:
     )
 
 
-def _items(raw: dict[str, JSON]) -> Closure:
+def _items(raw: dict[str, JSON], kinds: tuple[type, ...]) -> Closure:
     text = raw.get("ItemsPath", "$")
     path = dataflow.path_field(text)
 
     def items(value: JSON, scope: Scope) -> JSON:
         found = path(value, scope) if path else value
-        if not isinstance(found, list):
+        if not isinstance(found, kinds):
             shown = text.removeprefix("$") if text.startswith("$$") else text  # recorded: "$.Execution.Input"
             raise runtime_error(f'Reference path "{shown}" must point to array.')
         return found
@@ -74,12 +85,21 @@ def _items(raw: dict[str, JSON]) -> Closure:
     return items
 
 
-def _items_jsonata(raw: dict[str, JSON]) -> Closure:
+def _items_jsonata(raw: dict[str, JSON], kinds: tuple[type, ...]) -> Closure:
     if "Items" in raw:
-        return jsonata.evaluated(raw["Items"], "Items", "array")
+        strict = jsonata.evaluated(raw["Items"], "Items", "array")
+        if dict not in kinds:
+            return strict
+        evaluate = jsonata.evaluated(raw["Items"], "Items")
+
+        def evaluated(value: JSON, scope: Scope) -> JSON:
+            found = evaluate(value, scope)
+            return found if isinstance(found, kinds) else strict(value, scope)  # whose error says what is wrong
+
+        return evaluated
 
     def items(value: JSON, _scope: Scope) -> JSON:
-        if not isinstance(value, list):
+        if not isinstance(value, kinds):
             raise jsonata.query_error(f"Map state input must be an array but was: {compact(value)}", "")
         return value
 
@@ -157,12 +177,14 @@ def _tolerations(raw: dict[str, JSON], *, jsonata_: bool) -> Closure:
 
 def _access(owner: dict[str, JSON], name: str, config: str, *, jsonata_: bool) -> Access | None:
     raw = owner.get(name)
-    if not raw or "Resource" not in raw:
+    if not raw or ("Resource" not in raw and (name == "ItemReader" or config not in raw)):
         return None
     given = raw.get("Arguments" if jsonata_ else "Parameters", {})
     parameters = jsonata.evaluated(given, f"{name}/Arguments") if jsonata_ else dataflow.template(given)
     return Access(
-        resource(raw["Resource"]), parameters, _resolved(raw.get(config, {}), f"{name}/{config}", jsonata_=jsonata_)
+        resource(raw["Resource"]) if "Resource" in raw else None,
+        parameters,
+        _resolved(raw.get(config, {}), f"{name}/{config}", jsonata_=jsonata_),
     )
 
 
@@ -189,6 +211,13 @@ def _resolved(raw: dict[str, JSON], field: str, *, jsonata_: bool) -> Closure:
     return resolve
 
 
+_BATCH_LIMITS = ("MaxItemsPerBatch", "MaxInputBytesPerBatch")
+
+
+def _positive(value: JSON) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value > 0
+
+
 def _batcher(owner: dict[str, JSON], *, jsonata_: bool) -> Closure | None:
     raw = owner.get("ItemBatcher")
     if not raw:
@@ -200,7 +229,10 @@ def _batcher(owner: dict[str, JSON], *, jsonata_: bool) -> Closure | None:
 
     def batcher(value: JSON, scope: Scope) -> JSON:
         found = limits(value, scope)
-        most, size = found.get("MaxItemsPerBatch", 0), found.get("MaxInputBytesPerBatch", 0)
+        for name in _BATCH_LIMITS:
+            if name in found and not _positive(found[name]):
+                raise runtime_error(f"{name} must be a positive integer, not {dataflow.bare(found[name])}.")
+        most, size = (found.get(name, 0) for name in _BATCH_LIMITS)
         return most, size, build(value, scope) if build else None
 
     return batcher

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from sflab.asl.model import JSON, Definition
+    from sflab.backends.mapruns import MapRun
     from sflab.backends.statemachine import StateMachine
     from sflab.costs.estimate import Bill
 
@@ -241,11 +242,17 @@ class Execution:
             time.sleep(0.02)
         return self
 
+    @property
+    def map_runs(self) -> list[MapRun]:
+        """The Map Runs of its Distributed Maps, as far as the backend tells of them."""
+        return []
+
     def cost(self, **options: Any) -> Bill:
-        """Return what it cost, line by line; *options* are those of `sflab.costs.estimate.bill`."""
+        """Return what it cost with its child executions; *options* are those of `sflab.costs.estimate.bill`."""
         from sflab.costs.estimate import bill
 
-        return bill(self.machine.definition, self._events(), type=self.machine.type, **options)
+        children = [run.billed() for run in self.map_runs]
+        return bill(self.machine.definition, self._events(), type=self.machine.type, children=children, **options)
 
     def show(self) -> Any:
         """Return the live graph: the colours of what happened, a slider through it, a click for a state's data."""

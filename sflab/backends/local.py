@@ -6,6 +6,7 @@ import difflib
 import functools
 import json
 import math
+import os
 import random
 import re
 import threading
@@ -21,12 +22,14 @@ from sflab.backends.buckets import Bucket, access
 from sflab.backends.drivers import EPOCH, Clock, Drive, Replies
 from sflab.backends.execution import Execution, Outcome
 from sflab.backends.functions import Mock, answer, mock
+from sflab.backends.mapruns import MapRun, dispatch, map_runs
+from sflab.backends.mapruns import histories as _histories
 from sflab.backends.mockconfig import MockedResponses
 from sflab.backends.nested import ended, input_of, refused, started, starts_execution
 from sflab.backends.statemachine import StateMachine
 from sflab.engine.history import Event
 from sflab.engine.machine import Machine
-from sflab.engine.maprun import MapRun
+from sflab.engine.maprun import Histories
 from sflab.engine.messages import (
     Heartbeat,
     Reply,
@@ -91,8 +94,8 @@ class LocalExecution(Execution):
 
     @property
     def map_runs(self) -> list[MapRun]:
-        """The map runs of its Distributed Maps: counts, and the child executions, each with its ``log``."""
-        return self.run.map_runs
+        """The Map Runs of its Distributed Maps: counts, and the child executions with their histories."""
+        return map_runs(self.machine, self.run.map_runs, self.arn)
 
     def stop(self, error: str | None = None, cause: str | None = None) -> None:
         """Abort the execution, as StopExecution does, and those its ``.sync`` tasks wait for."""
@@ -130,8 +133,13 @@ class Local:
     time begins; *rate* how many seconds of the execution pass in one of yours: infinite by default (virtual time: a
     run returns at once), 1 for real time. *latency* gives tasks that have none of their own a duration: a model such
     as ``sf.measured()``. *objects* are the S3 buckets a Distributed Map reads its items from and writes its results to:
-    by name, a folder or a dict of texts by key. *machines* are the state machines that executions may start
-    (``states:startExecution``), beside those that were run already.
+    by name, a folder, a dict of texts or bytes by key, or a `sflab.backends.buckets.Store`. *histories* says which
+    histories of a Distributed Map's child executions stay, when they have ended: ``"sample"`` (the first 100, 900 more
+    at even distances, and 1,000 of those that failed: memory stays bounded), ``"all"``, ``"failed"``, ``"none"``, or a
+    folder, where all are written to and read from; counts, outputs and errors always stay. *dispatch_rate* replaces
+    AWS's quotas for how many child executions start in a second: ``{"STANDARD": 100, "EXPRESS": 1000}``.
+    *machines* are the state machines that executions may start (``states:startExecution``), beside those that were run
+    already.
 
     A ``.waitForTaskToken`` task is answered by `send_task_success`, `send_task_failure` and `send_task_heartbeat`,
     called by its function or by anybody later; an activity (`create_activity`) by a worker that asks
@@ -148,9 +156,12 @@ class Local:
         rate: float = math.inf,
         latency: Measured | None = None,
         objects: Mapping[str, Bucket] | None = None,
+        histories: str | os.PathLike[str] | Histories = "sample",
+        dispatch_rate: Mapping[str, float] | None = None,
         machines: Iterable[StateMachine] = (),
         region: str = "us-east-1",
     ) -> None:
+        self.histories, self.dispatch_rate = _histories(histories), dispatch(dispatch_rate)
         self.machines = {machine.name: machine for machine in machines}
         self.objects = dict(objects or {})
         self.functions, self.tasks = dict(functions or {}), dict(tasks or {})
@@ -299,6 +310,8 @@ class Local:
             role_arn=f"arn:aws:iam::{ACCOUNT}:role/sflab",
             region=self.region,
             seed=f"{seed}/{machine.name}/{name}",
+            dispatch=self.dispatch_rate,
+            histories=self.histories,
         )
         clock = clock or (Clock() if self._clock.virtual else self._clock)
         start = parent.drive.machine.now if parent else self.start

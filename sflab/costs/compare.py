@@ -250,7 +250,7 @@ def _measure(name: str, meter: Meter, runs: Iterable[Any], prices: Prices) -> Re
     total, mean, durations, costs, failures = Usage(), Usage(), [], [], 0
     unit = {price.item: float(price.usd) for price in prices}
     for run in runs:
-        usage = meter.read(run.history.events)
+        usage = meter.read(run.history.events, [children.billed() for children in run.map_runs])
         total += usage
         durations.append(round(usage.seconds * 1000, 3))
         costs.append(math.fsum(float(q) * unit[item] for (item, _), q in usage.quantities.items()))

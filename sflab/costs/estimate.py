@@ -8,7 +8,7 @@ checked is worth nothing. What counts as what is decided in `sflab.costs.usage`.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from html import escape
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from sflab.asl.model import JSON, Definition
 from sflab.costs.prices import Prices, count, dollars, exact, html_table, load, rate, text_table
-from sflab.costs.usage import Meter, Usage
+from sflab.costs.usage import Children, Meter, Usage
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -179,8 +179,11 @@ def bill(
     ephemeral_mb: int = 512,
     express_memory_mb: float | None = None,
     child_executions: int | None = None,
+    children: Sequence[Children] = (),
 ) -> Bill:
     """Return the bill of one execution, at list prices: no tier, no free tier (see `month`).
+
+    *children* are those of its Map Runs, billed with it, in lines of their own.
 
     *events* is its history in any shape `sflab.engine.history.normalise` accepts; one that has not ended is billed up
     to its last event. *prices* are those of us-east-1 unless given; `Meter` tells the other parameters.
@@ -195,7 +198,9 @@ def bill(
         express_memory_mb=express_memory_mb,
         child_executions=child_executions,
     )
-    return priced(meter.read(events), prices or load(), title=f"one {type.capitalize()} execution")
+    started = sum(run.started for run in children)
+    some = f" and its {started:,} child execution{'s' if started > 1 else ''}" if started else ""
+    return priced(meter.read(events, children), prices or load(), title=f"one {type.capitalize()} execution{some}")
 
 
 def priced(usage: Usage, prices: Prices, *, title: str) -> Bill:

@@ -15,8 +15,8 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from decimal import ROUND_CEILING, Decimal
 from typing import Any, Self
@@ -83,6 +83,27 @@ class Usage:
         return self
 
 
+@dataclass(frozen=True, slots=True)
+class Children:
+    """The child executions of one Map Run: how many stand how, and the histories there are of them.
+
+    ``histories`` gives (status, events, Map Runs inside it) of each child whose history was kept; ``counts`` counts
+    all that were started, by status.
+    """
+
+    arn: str
+    state: str
+    definition: Definition | Mapping[str, JSON]
+    type: str
+    counts: Mapping[str, int]
+    histories: Iterable[tuple[str, Any, Sequence[Children]]]
+
+    @property
+    def started(self) -> int:
+        """How many child executions were started."""
+        return sum(self.counts.values())
+
+
 @dataclass(slots=True)
 class Meter:
     """Counts what executions of one definition used; `read` takes one history at a time.
@@ -112,20 +133,58 @@ class Meter:
         self.size = _bytes(text or raw)
         self.batches = {p.name: p.state.get("ItemBatcher") for p in walk(raw) if p.state.get("Type") == "Map"}
 
-    def read(self, events: Any) -> Usage:
-        """Return what the execution with this history used; *events* in any shape `normalise` accepts."""
+    def read(self, events: Any, children: Sequence[Children] = ()) -> Usage:
+        """Return what the execution with this history used, and the *children* of its Map Runs with it.
+
+        *events* comes in any shape `normalise` accepts. ``seconds`` are the execution's own.
+        """
         ready = isinstance(events, list) and events and isinstance(events[0].get("timestamp"), datetime)
-        reading = _Reading(self)
+        reading = _Reading(self, {run.arn: run.started for run in children})
         for event in events if ready else normalise(events):
             reading.read(event)
-        return reading.usage()
+        usage = reading.usage()
+        for run in children:
+            self._roll_up(usage, run)
+        return usage
+
+    def _roll_up(self, usage: Usage, run: Children) -> None:
+        """Add what the child executions of a Map Run used; that one was started is the parent's transition."""
+        meter = replace(self, definition=run.definition, type=run.type, start_end=0, child_executions=None)
+        sums: dict[str, tuple[int, Usage]] = {}
+        for status, events, inner in run.histories:
+            known, so_far = sums.get(status, (0, Usage()))
+            so_far += meter.read(events, inner)
+            sums[status] = known + 1, so_far
+        metered = 0
+        for status, total in run.counts.items():
+            known, found = sums.get(status) or _merged(sums.values())
+            if not total or not known:
+                continue
+            metered += known if status in sums else 0
+            for (item, counted), quantity in found.quantities.items():
+                usage.add(item, f"child executions of {run.state}: {counted}", quantity * total / known)
+            usage.notes |= found.notes
+            usage.transitions += round(found.transitions * total / known)
+        if not sums and run.started:
+            usage.notes[f"no history of the child executions of {run.state} was kept: they are not in the bill"] = None
+        elif metered < run.started:
+            text = f"{run.started - metered:,} of {run.started:,} child executions of {run.state}"
+            usage.notes[f"{text} are billed as the average of those whose histories were kept"] = None
+
+
+def _merged(sums: Iterable[tuple[int, Usage]]) -> tuple[int, Usage]:
+    total, out = 0, Usage()
+    for known, usage in sums:
+        total += known
+        out += usage
+    return total, out
 
 
 class _Reading:
-    """One pass over one history."""
+    """One pass over one history; *started* says how many child executions a Map Run started, by its ARN."""
 
-    def __init__(self, meter: Meter) -> None:
-        self.meter = meter
+    def __init__(self, meter: Meter, started: Mapping[str, int]) -> None:
+        self.meter, self.started = meter, started
         self.types: dict[int, str] = {}
         self.counts: Counter[str] = Counter()  # what was counted as a transition -> how often
         self.calls: dict[int, tuple[datetime, str]] = {}  # latest event of a running Lambda call -> (begin, function)
@@ -205,6 +264,10 @@ class _Reading:
         self.maps[event["id"]] = (name, int(details(event).get("length") or 0))
 
     def map_run(self, event: Event) -> None:
+        known = self.started.get(details(event).get("mapRunArn", ""))
+        if known is not None:
+            self.counts["each child execution a distributed Map starts"] += known
+            return
         name, items = self.maps.get(event["previousEventId"], ("", 0))
         batcher = self.meter.batches.get(name)
         size = batcher.get("MaxItemsPerBatch") if isinstance(batcher, dict) else 1

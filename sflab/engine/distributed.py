@@ -1,8 +1,11 @@
-"""A Distributed Map in the machine: its map run, and a child execution for every item or batch.
+"""A Distributed Map in the machine: its Map Run, and a child execution for every item or batch.
 
 A child execution is a frame with a `Run` of its own: it has its own log, names and outcome, writes nothing into its
 parent's history, sees none of its parent's variables, and is driven by the same agenda and waits. The parent's history
 shows MapRunStarted and MapRunSucceeded or MapRunFailed, and nothing of the children (conformance §6.1).
+
+AWS starts child executions at a rate (`maprun.DISPATCH`): in each second after the first was started so many may
+start, if so many may run at once. Where the rate holds children back one timer a second and Map Run goes on with them.
 """
 
 from __future__ import annotations
@@ -13,14 +16,16 @@ from typing import TYPE_CHECKING, Any
 from sflab.asl import dataflow
 from sflab.asl.model import JSON, StatesError
 from sflab.engine.frames import Frame, Run
-from sflab.engine.history import Joined
-from sflab.engine.maprun import KEPT, MAX_CONCURRENCY, MapRun, batches, read, result_files
+from sflab.engine.items import Items, batches, read
+from sflab.engine.maprun import MAX_CONCURRENCY, Histories, MapRun
 from sflab.engine.messages import Command, ScheduleTask
+from sflab.engine.results import ResultFiles, state_result
 
 if TYPE_CHECKING:
     import random
+    from collections.abc import Mapping
 
-    from sflab.asl.model import Resource
+    from sflab.asl.mapstate import Access
 
 #: "Maximum number of events in a single execution history: 25,000" (quotas page); Express has no such limit.
 MAX_EVENTS = 25_000
@@ -29,10 +34,23 @@ MAX_EVENTS = 25_000
 MAX_EXPRESS_EVENTS = 500_000
 LIMITS = {"STANDARD": MAX_EVENTS - 1, "EXPRESS": MAX_EXPRESS_EVENTS - 1}
 
-PENDING: Any = ...  # a result that is not there yet; unlike any JSON value, and the same object after unpickling
-
 #: What a map run waits for in the world, with the error it fails with when the world has no name for it.
 MAP_RUN_VERBS = {"_items_read": "States.ItemReaderFailed", "_results_written": "States.ResultWriterFailed"}
+
+
+class _ItemScope(Frame):
+    """What an ItemSelector sees: ``$$.Map.Item`` with the item's source, and the key of an object's member."""
+
+    __slots__ = ("items",)
+    items: Items
+
+    def context(self) -> dict[str, JSON]:
+        context, items = super().context(), self.items
+        said = {"Index": self.index, "Value": self.item, "Source": items.source(self.index)}
+        if items.keys is not None:
+            said = {"Index": self.index, "Key": items.keys[self.index], **said}
+        context["Map"] = {"Item": said}
+        return context
 
 
 class DistributedMap:
@@ -43,51 +61,73 @@ class DistributedMap:
     if TYPE_CHECKING:
         chance: random.Random
         commands: list[Command]
+        dispatch: Mapping[str, float]
+        histories: Histories
         map_runs: list[MapRun]
         now: float
         root: Frame
 
         def _later(self, verb: str, frame: Frame, *args: Any) -> None: ...
         def _token(self, frame: Frame, verb: str) -> int: ...
+        def _timer(self, frame: Frame, verb: str, seconds: float) -> int: ...
+        def _release(self, frame: Frame, *, cancel: bool = False) -> None: ...
         def _launch(self, frame: Frame, value: JSON, text: str | None = None) -> None: ...
         def _succeed(self, frame: Frame, result: JSON) -> None: ...
         def _fail(self, frame: Frame, e: StatesError) -> None: ...
         def _close(self, frame: Frame, status: str, event: str, previous: int, e: StatesError) -> None: ...
 
-    def _map_run(self, frame: Frame, value: JSON, items: list[JSON] | None, limit: int) -> None:
-        """Start the map run; its items are here, or have to be read."""
-        fields = frame.state.map
+    # ── reading the items ────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _map_run(self, frame: Frame, value: JSON, items: JSON, limit: int) -> None:
+        """Start the Map Run; its *items* are here, or have to be read."""
+        fields, state = frame.state.map, frame.state
         assert fields is not None  # noqa: S101 - compiled with it
-        tolerated = fields.tolerated(value, frame)
+        count, percentage = fields.tolerated(value, frame)
         config = fields.reader.config(value, frame) if fields.reader else None
-        head, _, name = self.root.run.machine_arn.partition(":stateMachine:")
-        label = frame.state.raw.get("Label") or self._uuid()
-        arn = f"{head}:mapRun:{name}/{label}:{self._uuid()}"
-        frame.map_run = MapRun(arn, fields.execution_type, label, *tolerated)
-        self.map_runs.append(frame.map_run)
-        frame.last = frame.log.write("MapRunStarted", frame.last, self.now, arn)
+        outer, kind = self.root.run.machine_arn, fields.execution_type
+        head, _, name = outer.partition(":stateMachine:")
+        label = state.raw.get("Label") or self._uuid()
+        run = frame.map_run = MapRun(
+            arn=f"{head}:mapRun:{name}/{label}:{self._uuid()}",
+            execution_arn=frame.run.arn,
+            machine_arn=f"{outer}/{label}",
+            type=kind,
+            label=label,
+            state=state.name,
+            pointer=state.pointer,
+            max_concurrency=limit,
+            count=count,
+            percentage=percentage,
+            started_at=self.now,
+            rate=self.dispatch[kind],
+            histories=self.histories,
+        )
+        self.map_runs.append(run)
+        frame.last = frame.log.write("MapRunStarted", frame.last, self.now, run.arn)
         frame.limit = min(limit or MAX_CONCURRENCY, MAX_CONCURRENCY)
-        frame.item = (value, items, config)
-        if fields.reader:
-            try:
-                parameters = fields.reader.parameters(value, frame)
-            except StatesError as e:
-                self._map_run_failed(frame, e)
-                return
-            self._ask(frame, "_items_read", "reader", fields.reader.resource, parameters)
-        else:
-            self._items(frame, items or [])
+        if fields.reader is None:
+            frame.item = (value, None)
+            self._items(frame, Items.of(items or []))
+            return
+        try:
+            where = fields.reader.parameters(value, frame)
+        except StatesError as e:
+            self._map_run_failed(frame, e)
+            return
+        frame.item = (value, (config, where))
+        self._ask(frame, "reader", fields.reader, where, config)
 
     def _uuid(self) -> str:
         return str(uuid.UUID(int=self.chance.getrandbits(128), version=4))
 
-    def _ask(self, frame: Frame, verb: str, kind: str, resource: Resource, parameters: JSON) -> None:
-        token = self._token(frame, verb)
-        state = frame.state
+    def _ask(self, frame: Frame, kind: str, access: Access, parameters: JSON, config: JSON) -> None:
+        token = self._token(frame, "_items_read" if kind == "reader" else "_results_written")
+        state, resource = frame.state, access.resource
+        assert resource is not None  # noqa: S101 - who has none asks nobody
         self.commands.append(
             ScheduleTask(
                 token, state.name, state.pointer, frame.attempt, kind, resource.text, resource.type, resource.action,
-                "", parameters, path=frame.path,
+                "", parameters, path=frame.path, config=config,
             )
         )  # fmt: skip
         frame.waiting = (token,)
@@ -97,116 +137,188 @@ class DistributedMap:
         fields = frame.state.map
         assert fields is not None  # noqa: S101 - compiled with it
         assert fields.reader is not None  # noqa: S101 - somebody asked for it
+        assert fields.reader.resource is not None  # noqa: S101 - whom it asked
+        config, where = frame.item[1]
+        bucket, key = (where.get("Bucket", ""), where.get("Key", "")) if isinstance(where, dict) else ("", "")
         try:
-            items = read(body, frame.item[2], fields.reader.resource.action)
+            items = read(body, config, fields.reader.resource.action, bucket, key)
         except StatesError as e:
             self._map_run_failed(frame, e)
             return
         self._items(frame, items)
 
-    def _items(self, frame: Frame, items: list[JSON]) -> None:
-        """Make the inputs of the child executions, and start as many as may run at once."""
+    def _items(self, frame: Frame, items: Items) -> None:
+        """Make the inputs of the child executions, and start as many as may start."""
         fields, run, value = frame.state.map, frame.map_run, frame.item[0]
         assert fields is not None  # noqa: S101 - compiled with it
         assert run is not None  # noqa: S101 - it has begun
+        weights = None
         try:
-            inputs = [self._selected(frame, i, item) for i, item in enumerate(items)] if fields.select else items
+            inputs = self._selected(frame, items) if fields.select else items.inputs()
             if fields.batcher:
                 inputs = list(batches(inputs, *fields.batcher(value, frame)))
+                weights = [len(batch["Items"]) for batch in inputs]
         except StatesError as e:
             self._map_run_failed(frame, e)
             return
-        run.items, run.total = len(items), len(inputs)
-        frame.item = (value, inputs, None)
-        frame.results, frame.left, frame.started = [PENDING] * len(inputs), len(inputs), 0
+        run.load(inputs, weights)
+        frame.item = (value, None)
+        frame.results, frame.left, frame.started = run.results, len(inputs), 0
         if not inputs:
             self._later("_map_run_done", frame)
-        for _ in range(min(frame.limit, len(inputs))):
-            self._begin_child(frame)
+        self._dispatch_children(frame)
 
-    def _selected(self, frame: Frame, index: int, item: JSON) -> JSON:
-        """Return an item as ItemSelector gives it; it sees ``$$.Map.Item``, as an iteration would."""
-        fields = frame.state.map
-        assert fields is not None  # noqa: S101 - compiled with it
-        assert fields.select is not None  # noqa: S101 - asked for
-        scope = Frame(frame.machine, frame.state.programs[0], frame.run, frame, index)
-        scope.item, scope.state, scope.entered_at = item, frame.state, frame.entered_at
-        return fields.select(frame.item[0], scope)
+    def _selected(self, frame: Frame, items: Items) -> list[JSON]:
+        """Return the items as ItemSelector gives them; it sees ``$$.Map.Item``, as an iteration would."""
+        select = frame.state.map.select if frame.state.map else None
+        assert select is not None  # noqa: S101 - asked for
+        scope = _ItemScope(frame.machine, frame.state.programs[0], frame.run, frame)
+        scope.state, scope.entered_at, scope.items = frame.state, frame.entered_at, items
+        out = []
+        for scope.index, scope.item in enumerate(items.values):
+            out.append(select(frame.item[0], scope))
+        return out
+
+    # ── child executions ─────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _dispatch_children(self, frame: Frame, *, fresh: bool = False) -> None:
+        """Start child executions while there are any, while fewer run than may, and as many as this second allows."""
+        run = frame.map_run
+        if run is None or run.status != "RUNNING":
+            return
+        if fresh or self.now >= run.window + 1:
+            run.window, run.budget = self.now, run.rate
+        total, children = len(run.inputs), frame.children
+        while frame.started < total and len(children) < frame.limit and run.budget >= 1:
+            run.budget -= 1
+            self._begin_child(frame)
+            if run.status != "RUNNING":
+                return
+        if frame.started < total and len(children) < frame.limit and not frame.waiting:
+            frame.waiting = (self._timer(frame, "_next_second", max(run.window + 1 - self.now, 0)),)
+
+    def _next_second(self, frame: Frame) -> None:
+        frame.waiting = ()
+        self._dispatch_children(frame, fresh=True)
 
     def _begin_child(self, parent: Frame) -> None:
         index, parent.started = parent.started, parent.started + 1
-        run, outer = parent.map_run, self.root.run
+        run, program = parent.map_run, parent.state.programs[0]
         assert run is not None  # noqa: S101 - it has begun
-        kind = "execution" if run.type == "STANDARD" else "express"
-        head, _, name = outer.machine_arn.partition(":stateMachine:")
-        arn = f"{head}:{kind}:{name}/{run.label}:{self._uuid()}" + (
-            "" if run.type == "STANDARD" else f":{self._uuid()}"
-        )
-        own = Run(arn, f"{outer.machine_arn}/{run.label}", outer.role_arn, type=run.type, cap=LIMITS[run.type])
-        child = parent.children[index] = Frame(parent.machine, parent.state.programs[0], own, parent, index)
-        child.size = None
-        if len(run.children) < KEPT:
-            run.children.append(own)
-        self._launch(child, parent.item[1][index])
+        value = run.inputs[index]
+        many = run.weights is not None and run.weights[index] > 1  # then `batches` saw to it
+        size = dataflow.MAX_BYTES if many else dataflow.size(value)
+        if size > dataflow.MAX_BYTES:
+            cause = (
+                f"The input of child execution {index} is {size} bytes; an execution takes at most "
+                f"{dataflow.MAX_BYTES} bytes. Reduce the item with ItemSelector."
+            )
+            self._map_run_failed(parent, StatesError("States.DataLimitExceeded", cause))
+            return
+        own = Run(run.child_arn(index), run.machine_arn, self.root.run.role_arn, type=run.type, cap=LIMITS[run.type])
+        child = parent.children[index] = Frame(parent.machine, program, own, parent, index)
+        child.size = size
+        run.begin(index, own, self.now)
+        self._launch(child, value)
 
     def _child_ended(self, parent: Frame, child: Frame, value: JSON) -> None:
         """A child execution succeeded with *value*."""
         if parent.children.pop(child.index, None) is not child or parent.map_run is None:
             return
-        parent.results[child.index] = value
-        parent.map_run.succeeded += 1
+        parent.map_run.end(child.index, self.now, value)
         self._proceed(parent)
 
     def _child_broke(self, parent: Frame, child: Frame) -> None:
-        """A child execution failed or timed out: tolerated, or the map run fails."""
+        """A child execution failed or timed out: tolerated, or the Map Run fails."""
         if parent.children.pop(child.index, None) is not child or parent.map_run is None:
             return
-        parent.map_run.failed += 1
-        if parent.map_run.exceeded:
+        run = parent.map_run
+        run.end(child.index, self.now)
+        if run.exceeded:
             cause = "The specified tolerated failure threshold was exceeded"
             self._map_run_failed(parent, StatesError("States.ExceedToleratedFailureThreshold", cause))
         else:
             self._proceed(parent)
+
+    def _child_aborted(self, parent: Frame, child: Frame) -> None:
+        """A child execution was stopped, for its Map Run or what is around that ended."""
+        if parent.map_run is not None and child.index in parent.map_run.live:
+            parent.map_run.end(child.index, self.now)
 
     def _proceed(self, parent: Frame) -> None:
         parent.left -= 1
         if not parent.left:
             self._later("_map_run_done", parent)
         elif parent.started < len(parent.results):
-            self._begin_child(parent)
+            self._dispatch_children(parent)
+
+    # ── the end ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def _map_run_failed(self, frame: Frame, e: StatesError) -> None:
+        """The Map Run fails, and the child executions that still run with it; what there is of results is written."""
         run = frame.map_run
         assert run is not None  # noqa: S101 - it has begun
-        run.status = "FAILED"
         for child in list(frame.children.values()):
             self._close(child, "ABORTED", "ExecutionAborted", 0, StatesError(None))
         frame.children.clear()
+        self._release(frame)
+        if run.inputs and e.error != "States.ResultWriterFailed" and run.status == "RUNNING":
+            try:
+                asked = self._write(frame, e)
+            except StatesError as why:
+                e, asked = why, False
+            if asked:
+                run.status = "FAILED"  # the rest when the files are written
+                return
+        if run.status == "FAILED":  # it is the writing that failed; the Map Run failed for what came before
+            e = frame.item[1]
+        self._map_run_ends_failed(frame, e)
+
+    def _map_run_ends_failed(self, frame: Frame, e: StatesError) -> None:
+        run = frame.map_run
+        assert run is not None  # noqa: S101 - it has begun
+        run.close("FAILED", self.now)
+        frame.results = []
         frame.last = frame.log.write("MapRunFailed", frame.last, self.now, e.error, e.cause)
         self._fail(frame, e)
 
     def _map_run_done(self, frame: Frame) -> None:
         """Every child execution has ended, and no more failed than is tolerated."""
-        fields, run = frame.state.map, frame.map_run
-        assert fields is not None  # noqa: S101 - compiled with it
+        run, fields = frame.map_run, frame.state.map
         assert run is not None  # noqa: S101 - it has begun
-        run.status = "SUCCEEDED"
-        result = Joined(r for r in frame.results if r is not PENDING)
-        if fields.writer is None:
-            self._results_written(frame, result)
-            return
+        assert fields is not None  # noqa: S101 - compiled with it
         try:
-            where = fields.writer.parameters(frame.item[0], frame)
+            if self._write(frame, None):
+                return
+            result = state_result(run, fields.writer.config(frame.item[0], frame) if fields.writer else None)
         except StatesError as e:
             self._map_run_failed(frame, e)
             return
-        bucket, prefix = str(where.get("Bucket", "")), str(where.get("Prefix", ""))
-        said, files = result_files(run, bucket, prefix)
-        self._ask(
-            frame, "_results_written", "writer", fields.writer.resource, {**where, "Result": said, "Files": files}
-        )
+        self._results_written(frame, result)
+
+    def _write(self, frame: Frame, failure: StatesError | None) -> bool:
+        """Ask the world to write the result files, if any shall be; *failure* is what ended the Map Run."""
+        writer, run = frame.state.map.writer if frame.state.map else None, frame.map_run
+        assert run is not None  # noqa: S101 - it has begun
+        if writer is None or writer.resource is None:
+            return False
+        value = frame.item[0]
+        where, config = writer.parameters(value, frame), writer.config(value, frame)
+        given = where if isinstance(where, dict) else {}
+        files = ResultFiles(run, str(given.get("Bucket", "")), str(given.get("Prefix") or ""), config)
+        frame.item = (value, failure)
+        parameters = {**given, "Result": files.result, "Files": files}
+        self._ask(frame, "writer", writer, parameters, config)
+        return True
 
     def _results_written(self, frame: Frame, result: JSON) -> None:
+        run, failure = frame.map_run, frame.item[1]
+        assert run is not None  # noqa: S101 - it has begun
+        run.results_written = True
+        if failure is not None:
+            self._map_run_ends_failed(frame, failure)
+            return
+        run.close("SUCCEEDED", self.now)
         frame.results, frame.map_run = [], None
         frame.size = dataflow.size(result)
         succeeded = frame.log.write("MapRunSucceeded", frame.last, self.now)

@@ -26,15 +26,16 @@ import json
 import math
 import random
 from collections import deque
+from collections.abc import Mapping
 from typing import Any
 
 from sflab.asl import dataflow
 from sflab.asl.model import JSON, StatesError, runtime_error
 from sflab.asl.program import INLINE_CONCURRENCY, MAX_WAIT, Program, State, matches
-from sflab.engine.distributed import LIMITS, MAP_RUN_VERBS, PENDING, DistributedMap
+from sflab.engine.distributed import LIMITS, MAP_RUN_VERBS, DistributedMap
 from sflab.engine.frames import Frame, Run
 from sflab.engine.history import Joined, Log
-from sflab.engine.maprun import MapRun
+from sflab.engine.maprun import DISPATCH, PENDING, SAMPLE, Histories, MapRun
 from sflab.engine.messages import (
     CancelTask,
     Command,
@@ -57,14 +58,17 @@ class Machine(Tasks, DistributedMap):
 
     *program* is a compiled definition; *type* ``STANDARD`` or ``EXPRESS``; *arn*, *machine_arn* and *role_arn*
     stand in the context object and the history; *seed* decides jitter, UUIDs, random numbers and task tokens;
-    *max_events* is the number of events at which the execution fails (default: AWS's limit for the type).
+    *max_events* is the number of events at which the execution fails (default: AWS's limit for the type). *dispatch*
+    says how many child executions of each type a Map Run starts in a second, *histories* which of theirs are kept.
     """
 
     __slots__ = (
         "agenda",
         "chance",
         "commands",
+        "dispatch",
         "ends",
+        "histories",
         "map_runs",
         "now",
         "program",
@@ -85,7 +89,10 @@ class Machine(Tasks, DistributedMap):
         region: str = "us-east-1",
         seed: int | str = 0,
         max_events: int | None = None,
+        dispatch: Mapping[str, float] = DISPATCH,
+        histories: Histories = SAMPLE,
     ) -> None:
+        self.dispatch, self.histories = dispatch, histories
         self.program, self.region = program, region
         self.chance = random.Random(seed)
         self.root = Frame(
@@ -289,9 +296,10 @@ class Machine(Tasks, DistributedMap):
                 self._overflow(frame)
                 return
             frame.log.write("ExecutionSucceeded", frame.last, self.now, value)
-            run.status, run.output = "SUCCEEDED", frame.log.text(value)
+            run.status = "SUCCEEDED"
             self.waits.pop(frame.deadline, None)
             if parent is None:
+                run.output = frame.log.text(value)
                 self._silence()
             else:
                 self._later("_child_ended", parent, frame, value)
@@ -339,7 +347,7 @@ class Machine(Tasks, DistributedMap):
         assert fields is not None  # noqa: S101 - compiled with it
         value = state.effective(frame.input, frame) if state.effective else frame.input
         limit = fields.limit(value, frame)
-        items = None if fields.reader else fields.items(value, frame)
+        items = None if fields.reader else fields.items(value, frame)  # an object too, where it is distributed
         frame.last = frame.log.write("MapStateStarted", frame.last, self.now, len(items or ()))
         if fields.distributed:
             self._map_run(frame, value, items, limit)
@@ -489,8 +497,10 @@ class Machine(Tasks, DistributedMap):
             else:
                 self._close(child, "ABORTED", "ExecutionAborted", 0, StatesError(None))
         frame.children.clear()
-        if frame.map_run is not None and frame.map_run.status == "RUNNING":
-            frame.map_run.status = "ABORTED"
+        if frame.map_run is not None and frame.map_run.stopped_at is None:
+            frame.map_run.close("ABORTED", self.now)
+            if failing is not None:
+                frame.log.write("MapRunAborted", failing, self.now)
         if failing is not None and frame.entered_id and frame.state.kind in _ABORTS and frame.status != "SUCCEEDED":
             frame.log.write(f"{frame.state.kind}StateAborted", failing, self.now)
 
@@ -520,7 +530,9 @@ class Machine(Tasks, DistributedMap):
         frame.status = status
         if frame.parent is None:
             self._silence()
-        elif status != "ABORTED":
+        elif status == "ABORTED":
+            self._child_aborted(frame.parent, frame)
+        else:
             self._later("_child_broke", frame.parent, frame)
 
     def _silence(self) -> None:

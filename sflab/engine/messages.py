@@ -20,7 +20,9 @@ class ScheduleTask:
     ``kind`` is ``lambda`` (the function's ARN is ``resource``), ``task`` (a service integration: ``resource_type`` and
     ``action`` as the history shows them), ``activity``, ``reader`` or ``writer``; ``pattern`` is ``""``, ``sync`` or
     ``waitForTaskToken``; ``attempt`` counts from 1 in one visit; ``timeout`` and ``heartbeat`` are seconds or None.
-    ``path`` names the Map iterations and Parallel branches around the state, as (state, index).
+    ``path`` names the Map iterations and Parallel branches around the state, as (state, index). ``config`` is the
+    ReaderConfig or WriterConfig, its paths resolved; a writer's parameters hold the state's ``Result`` and, beside it,
+    the ``Files`` to write (`sflab.engine.results.ResultFiles`).
     """
 
     token: int
@@ -38,6 +40,7 @@ class ScheduleTask:
     task_token: str | None = None
     credentials: JSON = None
     path: tuple[tuple[str, int], ...] = ()
+    config: JSON = None
 
 
 @dataclass(frozen=True, slots=True)

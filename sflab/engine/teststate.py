@@ -26,7 +26,7 @@ from sflab.asl.parse import loads
 from sflab.asl.program import MAX_WAIT, State, compile_program, matches
 from sflab.asl.validate import NO_END, SCHEMA, TARGET, refusal, validate
 from sflab.engine.frames import iso
-from sflab.engine.maprun import batches, read
+from sflab.engine.items import Items, batches, read
 from sflab.engine.messages import ScheduleTask
 from sflab.errors import ApiError, DefinitionError
 
@@ -547,12 +547,13 @@ def _items(test: _Test, value: JSON) -> list[JSON] | None:
     assert state.map is not None  # noqa: S101 - compiled with it
     if "ItemReader" not in raw:
         name, member = ("Items", "") if state.jsonata else ("ItemsPath", "afterItemsPath")
-        return list(test.see(name, state.map.items(value, test), member))
+        return Items.of(test.see(name, state.map.items(value, test), member)).inputs()
     text = test.settings.get("mapItemReaderData")
     if text is None or state.map.reader is None:
         return None
     config = state.map.reader.config(value, test)
-    items = read(text, config, state.map.reader.resource.action)
+    assert state.map.reader.resource is not None  # noqa: S101 - a reader has one
+    items = read(text, config, state.map.reader.resource.action).inputs()
     return list(test.see("ItemReader", items, "afterItemsPointer" if "ItemsPointer" in config else ""))
 
 

@@ -38,6 +38,21 @@ path         string            the Map iterations and Parallel branches around i
 entered_id   int64             the id of its StateEntered event
 exited_id    Int64             the id of its StateExited event
 ============ ================= ========================================================================================
+
+`children_frame`, one row per child execution of a Map Run, in the order of items:
+
+============ ================= ========================================================================================
+column       dtype             what it holds
+============ ================= ========================================================================================
+name         string            its name, the last part of its ARN
+status       category          PENDING, RUNNING, SUCCEEDED, FAILED, TIMED_OUT or ABORTED
+items        int64             how many items it processes: those of its batch, else one
+started      datetime64[, UTC] when it started; missing before
+stopped      datetime64[, UTC] when it ended; missing before
+seconds      float64           from start to end
+error        category          the error's name
+cause        string            the text that came with the error
+============ ================= ========================================================================================
 """
 
 from __future__ import annotations
@@ -45,7 +60,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from sflab.engine import history
+from sflab.engine import history, maprun
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -53,6 +68,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from sflab.engine.history import Event, Visit
+    from sflab.engine.maprun import MapRun
 
 STATUSES = ("RUNNING", "SUCCEEDED", "FAILED", "CAUGHT", "ABORTED")
 
@@ -101,6 +117,28 @@ def visits_frame(visits: Iterable[Visit]) -> pd.DataFrame:
             "path": _texts([" > ".join(f"{name}[{i}]" for name, i in v.path) for v in known]),
             "entered_id": pd.Series([v.entered_id for v in known], dtype="int64"),
             "exited_id": pd.Series([v.exited_id for v in known], dtype="Int64"),
+        }
+    )
+
+
+def children_frame(run: MapRun) -> pd.DataFrame:
+    """A table of a Map Run's child executions; columns as described above."""
+    import pandas as pd
+
+    total = len(run.inputs)
+    errors = [run.errors.get(i, (None, None)) for i in range(total)]
+    started, stopped = (pd.Series(list(times), dtype="float64") for times in (run.starts, run.stops))
+    statuses = pd.Categorical([maprun.STATUSES[code] for code in run.codes], categories=maprun.STATUSES)
+    return pd.DataFrame(
+        {
+            "name": _texts([run.name(i) for i in range(total)]),
+            "status": pd.Series(statuses),
+            "items": pd.Series([1] * total if run.weights is None else run.weights, dtype="int64"),
+            "started": _moments([None if s != s else s for s in started]),  # noqa: PLR0124 - NaN
+            "stopped": _moments([None if s != s else s for s in stopped]),  # noqa: PLR0124 - NaN
+            "seconds": (stopped - started).round(6),
+            "error": _names([error for error, _ in errors]),
+            "cause": _texts([cause for _, cause in errors]),
         }
     )
 

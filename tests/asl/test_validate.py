@@ -378,3 +378,57 @@ def test_deeply_nested_scopes_and_rules_are_judged():
     for _ in range(150):
         rule = {"Not": rule}
     assert found(choice({**rule, "Next": "B"})) == []
+
+
+# ── Distributed Maps ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def distributed(**more):
+    processor = {"ProcessorConfig": {"Mode": "DISTRIBUTED", "ExecutionType": "STANDARD"}, **SCOPE}
+    return {"Type": "Map", "ItemProcessor": processor, "End": True, **more}
+
+
+def read(**config):
+    given = {"Bucket": "b", "Key": "k"}
+    return {"ItemReader": {"Resource": "arn:aws:states:::s3:getObject", "Parameters": given, "ReaderConfig": config}}
+
+
+@pytest.mark.parametrize(
+    ("more", "location", "message"),
+    [
+        ({"Label": "a b"}, "Label", "A label cannot contain ' '"),
+        ({"Label": "a/b"}, "Label", "A label cannot contain '/'"),
+        (read(InputType="XML"), "InputType", "Value should be one of the following: [CSV, JSON, JSONL, MANIFEST, PARQUET]"),
+        (read(InputType="CSV", CSVHeaderLocation="FIRST_ROW", CSVDelimiter=";"), "CSVDelimiter",
+         "Value should be one of the following: [COMMA, PIPE, SEMICOLON, SPACE, TAB]"),
+        (read(InputType="CSV", CSVHeaderLocation="GIVEN"), "ReaderConfig", "These fields are required: [CSVHeaders]"),
+        (read(Transformation="LOAD_AND_FLATTEN"), "ReaderConfig", "These fields are required: [InputType]"),
+        (read(ManifestType="ATHENA_DATA"), "ReaderConfig", "These fields are required: [InputType]"),
+        (read(ManifestType="S3_INVENTORY", InputType="CSV", CSVHeaderLocation="FIRST_ROW"), "InputType", "Field 'InputType' is not supported"),
+        (read(InputType="JSON", MaxItems=1, MaxItemsPath="$.n"), "ReaderConfig",
+         "There should only be one of the following fields: [MaxItems, MaxItemsPath]"),
+        ({"ItemBatcher": {"MaxItemsPerBatch": 1, "MaxItemsPerBatchPath": "$.n"}}, "ItemBatcher",
+         "There should only be one of the following fields: [MaxItemsPerBatch, MaxItemsPerBatchPath]"),
+        ({"ResultWriter": {"WriterConfig": {"Transformation": "NONE", "OutputType": "CSV"}}}, "OutputType",
+         "Value should be one of the following: [JSON, JSONL]"),
+    ],
+)  # fmt: skip
+def test_what_a_distributed_map_may_not_say(more, location, message):
+    (error,) = [f for f in found(machine(A=distributed(**more))) if f[0] == "ERROR"]
+    assert error[3].startswith(message)
+    assert location in error[2]
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"Label": "Überprüfung_1.a-b()"},
+        {"Label": "${Stage} label that is longer than forty characters"},
+        read(InputType="PARQUET"),
+        read(InputType="${Type}"),
+        read(Transformation="LOAD_AND_FLATTEN", InputType="JSONL"),
+        {"ResultWriter": {"WriterConfig": {"Transformation": "FLATTEN", "OutputType": "JSONL"}}},
+    ],
+)
+def test_what_a_distributed_map_may_say(more):
+    assert not [f for f in found(machine(A=distributed(**more))) if f[0] == "ERROR"]

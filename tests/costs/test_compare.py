@@ -31,7 +31,9 @@ class Simulator:
             failed = rng.random() < self.broken
             write("ExecutionFailed" if failed else "ExecutionSucceeded", machine.waits)
             yield SimpleNamespace(
-                status="FAILED" if failed else "SUCCEEDED", history=SimpleNamespace(events=write.events)
+                status="FAILED" if failed else "SUCCEEDED",
+                history=SimpleNamespace(events=write.events),
+                map_runs=[],
             )
 
 

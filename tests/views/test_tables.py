@@ -6,6 +6,7 @@ import re
 import pytest
 
 from sflab.engine.history import visits
+from sflab.engine.maprun import MapRun
 from sflab.errors import DefinitionError
 from sflab.views import tables
 
@@ -20,6 +21,17 @@ VISITS = {
     "next": "category", "path": "string", "entered_id": "int64", "exited_id": "Int64",
 }  # fmt: skip
 
+CHILDREN = {
+    "name": "string", "status": "category", "items": "int64", "started": UTC, "stopped": UTC, "seconds": "float64",
+    "error": "category", "cause": "string",
+}  # fmt: skip
+
+
+def map_run(total):
+    run = MapRun("arn:run", "e", "m", "EXPRESS", "l", "Each", "/States/Each", 0, 0, 0, 0.0)
+    run.load(list(range(total)), None)
+    return run
+
 
 def dtypes(frame):
     return {name: str(dtype) for name, dtype in frame.dtypes.items()}
@@ -28,10 +40,11 @@ def dtypes(frame):
 def test_the_columns(saga, good) -> None:
     assert dtypes(tables.events_frame(good)) == dtypes(tables.events_frame([])) == EVENTS
     assert dtypes(tables.visits_frame(visits(good, saga))) == dtypes(tables.visits_frame([])) == VISITS
+    assert dtypes(tables.children_frame(map_run(2))) == dtypes(tables.children_frame(map_run(0))) == CHILDREN
     described = re.findall(
         r"^(\w+)(?:, (\w+))? +(?:int64|category|datetime64|float64|string|Int64)", tables.__doc__, re.MULTILINE
     )
-    assert [n for pair in described for n in pair if n] == [*EVENTS, *VISITS]
+    assert [n for pair in described for n in pair if n] == [*EVENTS, *VISITS, *CHILDREN]
 
 
 def test_a_row_for_every_event(good) -> None:
@@ -76,3 +89,15 @@ def test_a_visit_that_has_not_ended(saga, good) -> None:
 def test_what_is_no_history() -> None:
     with pytest.raises(DefinitionError, match="not an execution history"):
         tables.events_frame([{"x": 1}])
+
+
+def test_a_row_for_every_child_execution() -> None:
+    run = map_run(3)
+    run.codes, run.errors[1] = bytearray([2, 3, 0]), ("Boom", "it broke")
+    run.starts[0], run.stops[0] = 10.0, 12.5
+    frame = tables.children_frame(run)
+    assert list(frame.status) == ["SUCCEEDED", "FAILED", "PENDING"]
+    assert frame.seconds.tolist()[:1] == [2.5]
+    assert frame.started.isna().tolist() == [False, True, True]
+    assert (frame.error[1], frame.cause[1]) == ("Boom", "it broke")
+    assert len(set(frame.name)) == 3
