@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import functools
 import json
 import math
 import random
@@ -25,6 +26,7 @@ from sflab.engine.messages import Reply, ScheduleTask, TaskFailed, TaskSucceeded
 from sflab.errors import DefinitionError, TaskNotFoundError
 
 if TYPE_CHECKING:
+    from sflab.backends.services import Services
     from sflab.costs.latency import Measured
 
 ACCOUNT = "123456789012"
@@ -95,6 +97,10 @@ class Local:
     run returns at once), 1 for real time. *latency* gives tasks that have none of their own a duration: a model such
     as ``sf.measured()``. *objects* are the S3 buckets a Distributed Map reads its items from and writes its results to:
     by name, a folder or a dict of texts by key.
+
+    A task that nothing is bound to calls AWS: a simulated one in this process (`session` is the boto3 session to put
+    tables, queues and buckets into it), or a real one where *session* is a boto3 session of yours. *connections* are
+    EventBridge connections for HTTP tasks, by ARN or name, as ``events.create_connection`` takes ``AuthParameters``.
     """
 
     def __init__(
@@ -108,13 +114,31 @@ class Local:
         latency: Measured | None = None,
         objects: Mapping[str, Bucket] | None = None,
         region: str = "us-east-1",
+        session: Any = None,
+        connections: Mapping[str, Any] | None = None,
     ) -> None:
+        self._session, self.connections = session, connections
         self.objects = dict(objects or {})
         self.functions, self.tasks = dict(functions or {}), dict(tasks or {})
         self.seed, self.rate, self.latency, self.region = seed, rate, latency, region
         self.start = EPOCH if start is None else start.timestamp()
         self.executions: list[LocalExecution] = []
         self._names: set[tuple[str, str]] = set()
+
+    @property
+    def session(self) -> Any:
+        """The boto3 session that tasks nothing is bound to call AWS with: the sandbox's, or the one that was given."""
+        return self._services.session
+
+    @functools.cached_property
+    def _services(self) -> Services:
+        from sflab.backends.sandbox import Sandbox
+        from sflab.backends.services import Services
+
+        if self._session is not None:
+            return Services(self._session, connections=self.connections)
+        sandbox = Sandbox(seed=self.seed, region=self.region)
+        return Services(sandbox.session, sandbox=sandbox, connections=self.connections)
 
     def start_execution(self, machine: StateMachine, input: JSON = None, *, name: str | None = None) -> LocalExecution:
         """Run *machine*; in virtual time it has ended when this returns, however long it waits.
@@ -180,7 +204,7 @@ class Local:
             rng = random.Random(
                 f"{seed}/{machine.name}/{name}/{where}/{command.pointer}/{command.attempt}/{command.token}"
             )
-            replies = self._answer(command, rng)
+            replies = self._answer(command, rng, run.now)
             if latency is None:
                 return replies
             took = latency.sample(command.resource_type, command.action, machine.type, rng)
@@ -191,7 +215,7 @@ class Local:
 
         return LocalExecution(machine, run, Drive(run, worker, start=self.start, rate=rate), text)
 
-    def _answer(self, command: ScheduleTask, rng: random.Random) -> list[tuple[float, Reply]]:
+    def _answer(self, command: ScheduleTask, rng: random.Random, at: float) -> list[tuple[float, Reply]]:
         named = command.kind in ("task", "reader", "writer")
         short = f"{command.resource_type}:{command.action}" if named else command.resource
         for key in (
@@ -203,6 +227,9 @@ class Local:
             if key in self.tasks:
                 return answer(self.tasks[key], command, rng, as_function=False)
         if command.kind in ("reader", "writer") and "*" not in self.tasks:
+            given = command.parameters
+            if isinstance(given, dict) and given.get("Bucket") not in self.objects:
+                return [(0.0, self._services.read(command))]
             return [(0.0, access(self.objects, command))]
         name = function_name(command)
         for bound in (name, command.resource) if name is not None else ():
@@ -210,19 +237,16 @@ class Local:
                 return answer(self.functions[bound], command, rng, as_function=True)
         if "*" in self.tasks:
             return answer(self.tasks["*"], command, rng, as_function=name is not None)
-        raise TaskNotFoundError(self._unbound(command, name, short))
+        if name is None or (self._session is not None and command.kind != "activity"):
+            return self._services.answer(command, rng, at=at)
+        raise TaskNotFoundError(self._unbound(command, name))
 
-    def _unbound(self, command: ScheduleTask, name: str | None, short: str) -> str:
-        known = sorted(map(str, {*self.functions, *self.tasks}))
-        near = difflib.get_close_matches(name or command.state, known, n=1)
-        if name is not None:
-            what, line = f"Lambda function {name!r}", f"sf.Local(functions={{{json.dumps(name)}: sf.mock({{}})}})"
-        else:
-            what, line = short, f"sf.Local(tasks={{{json.dumps(command.state)}: sf.mock({{}})}})"
+    def _unbound(self, command: ScheduleTask, name: str) -> str:
+        near = difflib.get_close_matches(name, sorted(map(str, {*self.functions, *self.tasks})), n=1)
         return (
-            f"nothing is bound to the task {command.state!r} ({what}). "
-            f"Write {line}, with the result it shall give or a callable(event, context) in the place of the mock."
-            + (f" Did you mean {near[0]!r}?" if near else "")
+            f"nothing is bound to the task {command.state!r} (Lambda function {name!r}). "
+            f"Write sf.Local(functions={{{json.dumps(name)}: sf.mock({{}})}}), with the result it shall give or a "
+            "callable(event, context) in the place of the mock." + (f" Did you mean {near[0]!r}?" if near else "")
         )
 
     def _name(self, machine: StateMachine, name: str | None) -> str:
