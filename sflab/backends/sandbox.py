@@ -2,8 +2,8 @@
 
 A `Sandbox` owns a boto3 session whose requests are answered here, before they are sent. Nothing is patched: other
 sessions, boto3's default one and moto's own ``mock_aws`` work on as if it was not there. What moto has no answer to is
-refused (`NotSimulatedError`), so that nothing of this session reaches the network; neither the environment nor
-``~/.aws`` is read.
+refused (`NotSimulatedError`), so that nothing of this session reaches the network; it reads neither the environment
+nor ``~/.aws`` (moto asks boto3 for the names of regions, and needs a profile named there to exist).
 
 moto keeps its state in dicts of the process. While a sandbox's request is answered these hold the sandbox's own
 content and are given back as they were: every sandbox is the account 123456789012 with tables, queues and buckets of
@@ -23,6 +23,7 @@ import weakref
 from collections.abc import Iterator
 from typing import Any
 
+from sflab.backends.shapes import loader
 from sflab.errors import BackendError
 
 #: moto's state belongs to whoever holds it: sandboxes of several threads take turns.
@@ -66,6 +67,8 @@ class Sandbox:
 
     def _send(self, request: Any, event_name: str = "before-send", **_: Any) -> Any:
         """Answer a request in the place of the network. botocore calls this with a signed request."""
+        from botocore.exceptions import BotoCoreError
+
         if "/2015-03-31/functions/" in request.url and "/invocations" in request.url:
             raise NotSimulatedError(
                 "the sandbox runs no Lambda functions: they are Python callables, sf.Local(functions={…})"
@@ -75,6 +78,8 @@ class Sandbox:
                 response = self._answer(event_name, request)
             except NotImplementedError as e:
                 raise NotSimulatedError(f"the sandbox cannot answer {_asked(event_name)}: {e}") from None
+            except BotoCoreError as e:  # moto asks boto3 which regions there are, with a session as it comes
+                raise NotSimulatedError(f"moto cannot read the environment's AWS settings: {e}. Mend them.") from e
         if response is None or (response.status_code == 404 and response.content == b"Not yet implemented"):
             raise NotSimulatedError(
                 f"the sandbox cannot answer {_asked(event_name)} ({request.method} {request.url.partition('?')[0]}); "
@@ -169,6 +174,7 @@ def _session(region: str) -> Any:
     fixed |= {"config_file": os.devnull, "credentials_file": os.devnull, "region": region}
     for name, value in (fixed | {"ignore_configured_endpoint_urls": True}).items():
         core.get_component("config_store").set_config_variable(name, value)
+    core.register_component("data_loader", loader())
     core.set_credentials("sandbox", "sandbox")
     core.set_default_client_config(Config(retries={"total_max_attempts": 1}, inject_host_prefix=False))
     core.unregister("before-send", botocore_stubber)  # mock_aws, where it is on, answers for its own account

@@ -93,7 +93,16 @@ OPTIMIZED_AS = {
 
 
 #: What moto says in other words than AWS was seen to.
-_WORDED = {("NotFound", "Endpoint does not exist"): "Topic does not exist"}
+_WORDED = {
+    ("NotFound", "Endpoint does not exist"): ("NotFound", "Topic does not exist"),
+    ("MissingParameter", "The request must contain the parameter MessageGroupId."): (
+        "InvalidParameter",
+        "Invalid parameter: The MessageGroupId parameter is required for FIFO topics",
+    ),
+}
+
+#: What boto3 asks of S3 behind everybody's back, and what moto tells though nobody asked: member -> parameter.
+_UNASKED = {"EncodingType": "EncodingType", "ConsumedCapacity": "ReturnConsumedCapacity"}
 
 #: What moto answers without doing it: any task token, an execution that does not run, a model that says {}.
 _NOTHING_TO_ACT_ON = {
@@ -278,14 +287,13 @@ class _Call:
         ):
             raise NotSimulatedError(f"{self.command.resource_type}:{self.action} has nothing to act on in the sandbox")
         malformed = _malformed(given) if self.services.sandbox is not None and operation.name == "PutEvents" else {}
-        listing = "EncodingType" in operation.output_shape.members if operation.output_shape else False
-        unasked = listing and "EncodingType" not in given  # boto3 asks S3 for it behind everybody's back
+        unasked = [told for told, ask in _UNASKED.items() if ask not in given]
         answered = self.send(operation, given)
         for i, entry in malformed.items():
             answered["Entries"].insert(i, entry)
             answered["FailedEntryCount"] += 1
-        if unasked:
-            answered.pop("EncodingType", None)
+        for told in unasked:
+            answered.pop(told, None)
         said: JSON = self.reading.result(answered, operation.output_shape)
         if self.optimized is not None:
             said = self._dressed(said, answered, operation)
@@ -331,9 +339,11 @@ class _Call:
             said, meta = e.response.get("Error", {}), e.response.get("ResponseMetadata", {})
             request_id = self.request_id() if self.services.sandbox else meta.get("RequestId", "")
             code, message = str(said.get("Code", "")), str(said.get("Message", ""))
+            if self.services.sandbox is not None and self.service == "sns":
+                code, message = _WORDED.get((code, message), (code, message))
             raise ServiceError(
                 code,
-                _WORDED.get((code, message), message) if self.services.sandbox else message,
+                message,
                 int(meta.get("HTTPStatusCode", 400)),
                 request_id,
                 kind=str(said.get("QueryErrorCode", "")),

@@ -44,6 +44,14 @@ _NUMBERS = ("integer", "long", "float", "double")
 
 
 @functools.cache
+def loader() -> Any:
+    """Return the one loader of botocore's models: each is a large file, read once for all sandboxes."""
+    import botocore.loaders
+
+    return botocore.loaders.create_loader()
+
+
+@functools.cache
 def botocore_name(service: str) -> str | None:
     """Return botocore's name of Step Functions' *service* (without ``aws-sdk:``); None where there is none."""
     return _SERVICES.get(service) or _index().get(service)
@@ -52,24 +60,20 @@ def botocore_name(service: str) -> str | None:
 @functools.cache
 def _index() -> dict[str, str]:
     """Every service by the SDK for Java's name: the service's id in lower case, without what stands between words."""
-    import botocore.loaders
     from botocore.utils import EVENT_ALIASES
 
-    names = botocore.loaders.create_loader().list_available_services("service-2")
+    names = loader().list_available_services("service-2")
     return {EVENT_ALIASES.get(name, name).replace("-", "").replace(".", ""): name for name in names}
 
 
 @functools.cache
 def service_model(name: str) -> Any:
     """Return botocore's model of the service *name*, as botocore calls it; None where it is not one."""
-    import botocore.loaders
     import botocore.model
     from botocore.exceptions import DataNotFoundError, UnknownServiceError
 
     try:
-        return botocore.model.ServiceModel(
-            botocore.loaders.create_loader().load_service_model(name, "service-2"), service_name=name
-        )
+        return botocore.model.ServiceModel(loader().load_service_model(name, "service-2"), service_name=name)
     except (UnknownServiceError, DataNotFoundError):
         return None
 

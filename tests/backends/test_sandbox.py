@@ -114,10 +114,10 @@ def test_an_endpoint_elsewhere_is_refused_too():
 
 
 def test_the_environment_and_the_users_files_are_not_read(monkeypatch, tmp_path):
-    (tmp_path / "config").write_text("[default]\nregion = eu-north-1\nendpoint_url = http://127.0.0.1:9\n")
+    (tmp_path / "config").write_text("[profile work]\nregion = eu-north-1\nendpoint_url = http://127.0.0.1:9\n")
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
-    monkeypatch.setenv("AWS_PROFILE", "there-is-no-such-profile")
+    monkeypatch.setenv("AWS_PROFILE", "work")
     monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-1")
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
     session = Sandbox(region="ap-southeast-2").session
