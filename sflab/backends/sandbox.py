@@ -78,6 +78,10 @@ class Sandbox:
                 response = self._answer(event_name, request)
             except NotImplementedError as e:
                 raise NotSimulatedError(f"the sandbox cannot answer {_asked(event_name)}: {e}") from None
+            except ImportError as e:
+                raise NotSimulatedError(
+                    f"moto needs another package to answer {_asked(event_name)}: {e}. Try pip install 'moto[all]'"
+                ) from e
             except BotoCoreError as e:  # moto asks boto3 which regions there are, with a session as it comes
                 raise NotSimulatedError(f"moto cannot read the environment's AWS settings: {e}. Mend them.") from e
         if response is None or (response.status_code == 404 and response.content == b"Not yet implemented"):

@@ -22,6 +22,7 @@ from sflab.asl.fields import OPTIMIZED
 from sflab.asl.intrinsics import java_order
 from sflab.asl.model import JSON, StatesError, compact, read_json
 from sflab.backends import http, shapes
+from sflab.backends.buckets import LAST_MODIFIED
 from sflab.backends.jobs import JOBS, RENAMED, Job
 from sflab.backends.sandbox import NotSimulatedError, Sandbox
 from sflab.engine.messages import Reply, ScheduleTask, TaskFailed, TaskSubmitted, TaskSucceeded
@@ -100,6 +101,8 @@ _WORDED = {
         "Invalid parameter: The MessageGroupId parameter is required for FIFO topics",
     ),
 }
+
+_BUCKETS = 'give it: sf.Local(objects={…}), or make it: local.session.client("s3").create_bucket(…)'
 
 #: What boto3 asks of S3 behind everybody's back, and what moto tells though nobody asked: member -> parameter.
 _UNASKED = {"EncodingType": "EncodingType", "ConsumedCapacity": "ReturnConsumedCapacity"}
@@ -182,7 +185,7 @@ class Services:
 
     def read(self, command: ScheduleTask) -> Reply:
         """Answer what a Distributed Map's ItemReader or ResultWriter asks, from the session's S3."""
-        from botocore.exceptions import ClientError
+        from botocore.exceptions import BotoCoreError, ClientError
 
         given: Any = command.parameters
         s3, bucket = self.client("s3"), str(given.get("Bucket"))
@@ -192,32 +195,30 @@ class Services:
                     s3.put_object(Bucket=bucket, Key=key, Body=text.encode())
                 return TaskSucceeded(command.token, given["Result"])
             if command.action == "listObjectsV2":
-                return TaskSucceeded(command.token, list(_listing(s3, bucket, given.get("Prefix") or "")))
+                return TaskSucceeded(command.token, self._listing(s3, bucket, given.get("Prefix") or ""))
             body = s3.get_object(Bucket=bucket, Key=str(given.get("Key")))["Body"].read()
             return TaskSucceeded(command.token, body.decode("utf-8-sig", "replace"))
         except ClientError as e:
             said, code = str(e.response["Error"].get("Message")).rstrip("."), e.response["Error"].get("Code")
             cause = f"{said}: {bucket!r}" if code == "NoSuchBucket" else f"{said}: {given.get('Key')!r} in {bucket!r}"
             return TaskFailed(command.token, None, f"{cause}. ({_BUCKETS})" if self.sandbox else cause)
+        except (BotoCoreError, NotSimulatedError) as e:
+            return TaskFailed(command.token, None, str(e))
 
-
-_BUCKETS = 'give it: sf.Local(objects={…}), or make it: local.session.client("s3").create_bucket(…)'
-
-
-def _listing(s3: Any, bucket: str, prefix: str) -> list[JSON]:
-    """Return what listObjectsV2 gives of each object (spelled as recorded: ``Etag``)."""
-    pages = s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
-    return [
-        {
-            "Etag": each["ETag"],
-            "Key": each["Key"],
-            "LastModified": int(each["LastModified"].timestamp()),
-            "Size": each["Size"],
-            "StorageClass": each.get("StorageClass", "STANDARD"),
-        }
-        for page in pages
-        for each in page.get("Contents", [])
-    ]
+    def _listing(self, s3: Any, bucket: str, prefix: str) -> list[JSON]:
+        """Return what listObjectsV2 gives of each object (spelled as recorded: ``Etag``)."""
+        pages = s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
+        return [
+            {
+                "Etag": each["ETag"],
+                "Key": each["Key"],
+                "LastModified": LAST_MODIFIED if self.sandbox else int(each["LastModified"].timestamp()),
+                "Size": each["Size"],
+                "StorageClass": each.get("StorageClass", "STANDARD"),
+            }
+            for page in pages
+            for each in page.get("Contents", [])
+        ]
 
 
 class _Call:
@@ -227,7 +228,7 @@ class _Call:
         self.services, self.command, self.rng, self.at = services, command, rng, at
         self.sdk = command.resource_type.startswith("aws-sdk:")
         self.service = command.resource_type.removeprefix("aws-sdk:") if command.kind == "task" else "lambda"
-        self.action, _, self.suffix = command.action.partition(".")
+        self.action = command.action.partition(".")[0]
         self.optimized = None if self.sdk else OPTIMIZED_AS.get(self.service)
         self.reading = shapes.Reading(
             java1=not self.sdk, lists=bool(self.optimized and self.optimized.lists), now=self.dated
@@ -249,7 +250,7 @@ class _Call:
         elif not self.sdk and self.action not in OPTIMIZED.get(self.service, ()):
             raise TaskNotFoundError(f"{command.resource_type}:{command.action} is no optimized integration of AWS's")
         else:
-            job = JOBS.get((self.service, self.action)) if command.pattern == "sync" else None
+            job = JOBS.get((self.service, self.action)) if command.pattern == "sync" and not self.sdk else None
             if command.pattern == "sync" and job is None:
                 raise NotSimulatedError(f"{command.resource_type}:{command.action} cannot be run here")
             answered, said = self._request()
@@ -266,6 +267,8 @@ class _Call:
         """Send the request; return botocore's answer, and the task's result."""
         service, action, parameters = self.service, self.action, self.command.parameters
         if (service, action) in RENAMED:
+            if not isinstance(parameters, dict):
+                raise shapes.unsupported(parameters, "The Parameters must be a JSON object")
             action, convert = RENAMED[service, action]
             parameters = convert(parameters)
         if service == "bedrock" and action == "invokeModel" and not self.sdk:
@@ -418,7 +421,8 @@ class _Call:
             said = {**said, "Body": _json(body)}
         if optimized.headers is None:
             return said
-        request_id = self.request_id()
+        real = answered.get("ResponseMetadata", {}).get("RequestId")
+        request_id = real if real and self.services.sandbox is None else self.request_id()
         body = {key: value for key, value in answered.items() if key != "ResponseMetadata"}
         size = shapes.wire_size(body, operation.service_model, request_id, operation.name)
         return metadata(said, self.service, request_id, size, self.at)
@@ -428,7 +432,7 @@ class _Call:
     def _wait(self, job: Job, answered: Any) -> Replies:
         """Look at the job until it is done; the delay is the execution's time that the looks took."""
         command, operation = self.command, shapes.operation(self.service, job.describe)
-        given = job.key(command.parameters, answered)
+        given = job.key(command.parameters or {}, answered)
         began, seconds, last = time.monotonic(), 0.0, answered
         while True:
             try:

@@ -162,3 +162,13 @@ def test_without_moto_the_error_says_how_to_install_it():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "pip install" in done.stdout
     assert "moto" in done.stdout
+
+
+def test_what_a_service_of_motos_needs_besides_is_told():
+    code = (
+        "import sys; sys.modules['joserfc'] = None\nimport sflab as sf\n"
+        "try: sf.Local().session.client('cognito-idp').list_user_pools(MaxResults=1)\n"
+        "except sf.BackendError as e: print(e)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("moto needs another package to answer cognito-identity-provider:ListUserPools")

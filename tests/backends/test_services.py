@@ -15,6 +15,7 @@ import sflab as sf
 from sflab.asl.fields import OPTIMIZED
 from sflab.asl.model import StatesError, resource
 from sflab.backends import shapes
+from sflab.backends.buckets import LAST_MODIFIED
 from sflab.backends.jobs import JOBS, RENAMED
 from sflab.backends.sandbox import Sandbox
 from sflab.backends.services import OPTIMIZED_AS, Services
@@ -494,13 +495,27 @@ def test_the_backend_is_asked_first_for_what_is_its_own():
 
 
 def test_a_session_of_the_users_own_is_called():
-    """Another sandbox's session stands in for AWS: what the workflow writes is there, under AWS's own request ids."""
+    """Another sandbox's session stands in for AWS: what the workflow writes is there, and the ids are AWS's own."""
     aws = Sandbox().session
+    ids = []
+    aws.events.register("after-call.sqs.SendMessage", lambda parsed, **_: ids.append(parsed["ResponseMetadata"]))
     url = aws.client("sqs").create_queue(QueueName="q")["QueueUrl"]
     local = sf.Local(session=aws)
     assert local.session is aws
-    assert run(local, "sqs:sendMessage", {"QueueUrl": url, "MessageBody": "hello"}).status == "SUCCEEDED"
+    made = run(local, "sqs:sendMessage", {"QueueUrl": url, "MessageBody": "hello"})
+    assert made.output["SdkResponseMetadata"]["RequestId"] == ids[0]["RequestId"]
     assert aws.client("sqs").receive_message(QueueUrl=url)["Messages"][0]["Body"] == "hello"
+
+
+def test_the_example_of_the_readme_does_what_it_says():
+    text = (Path(__file__).resolve().parents[2] / "README.md").read_text("utf-8")
+    (code,) = [block for block in re.findall(r"```python\n(.*?)```", text, re.DOTALL) if "local.session" in block]
+    *doing, _, items, body = code.strip().splitlines()
+    names = {}
+    exec("\n".join(doing), names)
+    assert names["run"].status == "SUCCEEDED"
+    for line in (items, body):
+        assert eval(line, names) == eval(line.partition("  # ")[2])
 
 
 def test_what_is_bound_wins_over_the_services(local):
@@ -529,4 +544,11 @@ def test_a_distributed_map_reads_and_writes_the_sessions_bucket(local):
     del state["ResultWriter"]
     (found,) = local.start_execution(sf.StateMachine.load({"StartAt": "M", "States": {"M": state}})).output
     assert list(found) == ["Etag", "Key", "LastModified", "Size", "StorageClass"]
-    assert (found["Key"], found["Size"]) == ("in/items.json", 9)
+    assert (found["Key"], found["Size"], found["LastModified"]) == ("in/items.json", 9, LAST_MODIFIED)
+
+
+@pytest.mark.parametrize("action", ["createCluster", "addStep", "terminateCluster"])
+def test_emrs_own_parameters_are_an_object_too(local, action):
+    command = ScheduleTask(1, "S", "/", 1, "task", "", "elasticmapreduce", action, "", None)
+    ((_, reply),) = local._services.answer(command, random.Random(0), at=0.0)
+    assert reply.error == "States.Runtime"
