@@ -65,7 +65,9 @@ def _bucket(buckets: Mapping[str, Bucket], given: Mapping[str, Any]) -> Store:
     name = str(given.get("Bucket"))
     if name not in buckets:
         known = ", ".join(sorted(buckets)) or "none"
-        cause = f"The specified bucket does not exist: {name!r}. Known to sf.Local(objects={{…}}): {known}."
+        make = f"local.session.client('s3').create_bucket(Bucket={name!r})"
+        give = f"Give it to sf.Local(objects={{…}}), or {make}"
+        cause = f"The specified bucket does not exist: {name!r}. {give}; there is {known}."
         raise StatesError(None, cause)
     owner = given.get("ExpectedBucketOwner")
     if owner is not None and str(owner) != OWNER:

@@ -10,7 +10,7 @@ import os
 import random
 import re
 import threading
-from collections import Counter, deque
+from collections import ChainMap, Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -42,6 +42,7 @@ from sflab.engine.messages import (
 from sflab.errors import ApiError, DefinitionError, TaskNotFoundError
 
 if TYPE_CHECKING:
+    from sflab.backends.services import Services
     from sflab.costs.latency import Measured
 
 #: How many executions may come of one: an execution that starts itself for ever ends here, on AWS at its quotas.
@@ -141,6 +142,10 @@ class Local:
     *machines* are the state machines that executions may start (``states:startExecution``), beside those that were run
     already.
 
+    A task that nothing is bound to calls AWS: a simulated one in this process (`session` is the boto3 session to put
+    tables, queues and buckets into it), or a real one where *session* is a boto3 session of yours. *connections* are
+    EventBridge connections for HTTP tasks, by ARN or name, as ``events.create_connection`` takes ``AuthParameters``.
+
     A ``.waitForTaskToken`` task is answered by `send_task_success`, `send_task_failure` and `send_task_heartbeat`,
     called by its function or by anybody later; an activity (`create_activity`) by a worker that asks
     `get_activity_task`.
@@ -160,9 +165,12 @@ class Local:
         dispatch_rate: Mapping[str, float] | None = None,
         machines: Iterable[StateMachine] = (),
         region: str = "us-east-1",
+        session: Any = None,
+        connections: Mapping[str, Any] | None = None,
     ) -> None:
         self.histories, self.dispatch_rate = _histories(histories), dispatch(dispatch_rate)
         self.machines = {machine.name: machine for machine in machines}
+        self._session, self.connections = session, connections
         self.objects = dict(objects or {})
         self.functions, self.tasks = dict(functions or {}), dict(tasks or {})
         self.seed, self.rate, self.latency, self.region = seed, rate, latency, region
@@ -173,6 +181,27 @@ class Local:
         self._tokens: dict[str, _Asked] = {}
         self._activities: dict[str, deque[tuple[LocalExecution, ScheduleTask]]] = {}
         self._work = threading.Condition()  # guards the tokens and the activities' queues
+
+    @property
+    def session(self) -> Any:
+        """The boto3 session that tasks nothing is bound to call AWS with: the sandbox's, or the one that was given."""
+        return self._services.session
+
+    @functools.cached_property
+    def _services(self) -> Services:
+        from sflab.backends.sandbox import Sandbox
+        from sflab.backends.services import Services
+
+        if self._session is not None:
+            return Services(self._session, connections=self.connections)
+        sandbox = Sandbox(seed=self.seed, region=self.region)
+        return Services(sandbox.session, sandbox=sandbox, connections=self.connections)
+
+    @functools.cached_property
+    def _buckets(self) -> Mapping[str, Bucket]:
+        from sflab.backends.services import Buckets
+
+        return ChainMap(self.objects, Buckets(self._services))  # type: ignore[arg-type]  # it is only read
 
     def start_execution(self, machine: StateMachine, input: JSON = None, *, name: str | None = None) -> LocalExecution:
         """Run *machine*; in virtual time it has ended when this returns, however long it waits.
@@ -377,7 +406,9 @@ class Local:
                     bound = bound.at(n, command.state)
                 return _answered(bound, command, rng, as_function=False)
         if command.kind in ("reader", "writer") and "*" not in self.tasks:
-            return [(0.0, access(self.objects, command))]
+            given = command.parameters
+            here = isinstance(given, dict) and given.get("Bucket") in self.objects
+            return lambda: [(0.0, access(self.objects if here else self._buckets, command))]
         name = function_name(command)
         for bound in (name, command.resource) if name is not None else ():
             if bound in self.functions:
@@ -393,7 +424,28 @@ class Local:
             bound = self.tasks["*"]
             calls_back = command.pattern == "waitForTaskToken" and callable(bound)
             return _answered(mock(bound) if calls_back else bound, command, rng, as_function=name is not None)
-        raise TaskNotFoundError(self._unbound(command, name, short))
+        if command.resource_type == "aws-sdk:sfn" and command.action.startswith("sendTask"):
+            return [(0.0, self._sent(command, rng))]
+        known = name is None or (self._session is not None and command.kind != "activity")
+        if not known or starts_execution(command):
+            raise TaskNotFoundError(self._unbound(command, name))
+        return functools.partial(self._services.answer, command, rng, at=execution.run.now)
+
+    def _sent(self, command: ScheduleTask, rng: random.Random) -> Reply:
+        """A task that answers another one, by its token."""
+        given = command.parameters if isinstance(command.parameters, dict) else {}
+        token, output = str(given.get("TaskToken")), given.get("Output")
+        try:
+            match command.action:
+                case "sendTaskSuccess":
+                    self.send_task_success(token, output if isinstance(output, str) else compact(output))
+                case "sendTaskFailure":
+                    self.send_task_failure(token, given.get("Error"), given.get("Cause"))
+                case _:
+                    self.send_task_heartbeat(token)
+        except ApiError as e:
+            return refused(e, command, rng)
+        return TaskSucceeded(command.token, {})
 
     # ── executions that executions start ─────────────────────────────────────────────────────────────────────────────
 
@@ -452,29 +504,25 @@ class Local:
         if child.parent and child.parent.waits_for.pop(command.token, None):
             child.parent.drive.tell(ended(child, command))
 
-    def _unbound(self, command: ScheduleTask, name: str | None, short: str) -> str:
-        known = sorted(map(str, {*self.functions, *self.tasks}))
-        near = difflib.get_close_matches(name or command.state, known, n=1)
-        if command.kind == "activity":
-            what, line = f"activity {name!r}", f"local.create_activity({name!r})"
-            hint = "for a worker that asks get_activity_task, or bind it as a Lambda function is bound"
-            return f"nothing is bound to the task {command.state!r} ({what}). Write {line} {hint}."
+    def _unbound(self, command: ScheduleTask, name: str | None) -> str:
+        state, mocked = command.state, f"sf.Local(tasks={{{json.dumps(command.state)}: sf.mock({{}})}})"
         if starts_execution(command):
             child = plain_name(str((command.parameters or {}).get("StateMachineArn", "child")).rpartition(":")[2])
-            line = f"sf.Local(machines=[{child if child.isidentifier() else 'child'}])"
             return (
-                f"the task {command.state!r} ({short}) starts the state machine {child!r}, which is not known here. "
-                f"Write {line}, with the StateMachine of that name, or bind a mock of its answer: "
-                f"sf.Local(tasks={{{json.dumps(command.state)}: sf.mock({{}})}})."
+                f"the task {state!r} starts the state machine {child!r}, which is not known here. Write "
+                f"sf.Local(machines=[{child if child.isidentifier() else 'child'}]), with the StateMachine of that "
+                f"name, or bind a mock of its answer: {mocked}."
             )
-        if name is not None:
-            what, line = f"Lambda function {name!r}", f"sf.Local(functions={{{json.dumps(name)}: sf.mock({{}})}})"
-        else:
-            what, line = short, f"sf.Local(tasks={{{json.dumps(command.state)}: sf.mock({{}})}})"
+        if command.kind == "activity":
+            return (
+                f"nothing is bound to the task {state!r} (activity {name!r}). Write local.create_activity({name!r}) "
+                "for a worker that asks get_activity_task, or bind it as a Lambda function is bound."
+            )
+        near = difflib.get_close_matches(str(name), sorted(map(str, {*self.functions, *self.tasks})), n=1)
         return (
-            f"nothing is bound to the task {command.state!r} ({what}). "
-            f"Write {line}, with the result it shall give or a callable(event, context) in the place of the mock."
-            + (f" Did you mean {near[0]!r}?" if near else "")
+            f"nothing is bound to the task {state!r} (Lambda function {name!r}). "
+            f"Write sf.Local(functions={{{json.dumps(name)}: sf.mock({{}})}}), with the result it shall give or a "
+            "callable(event, context) in the place of the mock." + (f" Did you mean {near[0]!r}?" if near else "")
         )
 
     def _name(self, machine: StateMachine, name: str | None) -> str:

@@ -9,55 +9,15 @@ activities, HTTP and API Gateway calls, and what ``.waitForTaskToken`` and most 
 
 from __future__ import annotations
 
-import functools
 import re
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from sflab.backends import shapes
 from sflab.errors import ApiError
 
 if TYPE_CHECKING:
     from sflab.asl.model import JSON, Resource
 
-#: Step Functions' name of a service -> botocore's, where they differ. For ``aws-sdk:`` it is the name of the SDK for
-#: Java's client (https://docs.aws.amazon.com/step-functions/latest/dg/supported-services-awssdk.html).
-_SERVICES = {
-    "accessanalyzer": "accessanalyzer",
-    "applicationautoscaling": "application-autoscaling",
-    "applicationdiscovery": "discovery",
-    "applicationinsights": "application-insights",
-    "bedrockruntime": "bedrock-runtime",
-    "bedrockagent": "bedrock-agent",
-    "bedrockagentruntime": "bedrock-agent-runtime",
-    "cloudwatchevents": "events",
-    "cloudwatchlogs": "logs",
-    "cognitoidentity": "cognito-identity",
-    "cognitoidentityprovider": "cognito-idp",
-    "configservice": "config",
-    "costandusagereport": "cur",
-    "costexplorer": "ce",
-    "databasemigration": "dms",
-    "directory": "ds",
-    "dynamodbstreams": "dynamodbstreams",
-    "ecrpublic": "ecr-public",
-    "elasticbeanstalk": "elasticbeanstalk",
-    "elasticloadbalancing": "elb",
-    "elasticloadbalancingv2": "elbv2",
-    "elasticmapreduce": "emr",
-    "elasticsearch": "es",
-    "emrcontainers": "emr-containers",
-    "emrserverless": "emr-serverless",
-    "eventbridge": "events",
-    "iotdataplane": "iot-data",
-    "marketplacemetering": "meteringmarketplace",
-    "rdsdata": "rds-data",
-    "redshiftdata": "redshift-data",
-    "resourcegroupstaggingapi": "resourcegroupstaggingapi",
-    "sagemakerruntime": "sagemaker-runtime",
-    "servicecatalog": "servicecatalog",
-    "servicequotas": "service-quotas",
-    "sfn": "stepfunctions",
-    "states": "stepfunctions",
-}
 _UNMODELLED = ("http", "apigateway", "eks")  # optimized integrations whose answers are not the service's own
 #: What ``.sync`` waits with, where it hands on that operation's answer as it is.
 _POLLED = {"startExecution.sync": "describeExecution"}
@@ -88,20 +48,10 @@ def check(resource: Resource, result: JSON, mode: str) -> None:
         _value(result, shape, "", strict=mode == "STRICT")
 
 
-@functools.cache
 def _response(service: str, action: str) -> Any:
     """Return botocore's shape of what *action* answers; None where there is no such thing."""
-    import botocore.loaders
-    import botocore.model
-
-    try:
-        loader = botocore.loaders.create_loader()
-        model = botocore.model.ServiceModel(loader.load_service_model(_SERVICES.get(service, service), "service-2"))
-    except (botocore.exceptions.UnknownServiceError, botocore.exceptions.DataNotFoundError):
-        return None
-    wanted = action.lower()
-    name = next((name for name in model.operation_names if name.lower() == wanted), None)
-    return model.operation_model(name).output_shape if name else None
+    operation = shapes.operation(service, action)
+    return operation.output_shape if operation is not None else None
 
 
 def _value(value: JSON, shape: Any, name: str, *, strict: bool) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from sflab.asl import dataflow
-from sflab.asl.model import StatesError, runtime_error
+from sflab.asl.model import StatesError, compact, runtime_error
 from sflab.asl.program import MAX_WAIT
 from sflab.engine.messages import (
     Command,
@@ -25,7 +25,7 @@ from sflab.engine.messages import (
 if TYPE_CHECKING:
     import random
 
-    from sflab.asl.model import JSON
+    from sflab.asl.model import JSON, Resource
     from sflab.engine.frames import Frame
 
 
@@ -52,6 +52,7 @@ class Tasks:
         if resource.pattern:  # a .sync task has a token as well (recorded: test_sync_with_task_token)
             frame.task_token = f"{self.chance.getrandbits(512):0128x}"
         parameters = state.effective(frame.input, frame) if state.effective else frame.input
+        _fit(resource, parameters)
         timeout = _seconds(state.timeout, frame)
         heartbeat = _seconds(state.heartbeat, frame)
         credentials = state.credentials(frame.input, frame) if state.credentials else None
@@ -146,6 +147,22 @@ class Tasks:
                 f"LambdaFunction{what}", frame.last, self.now, *(values if what != "Started" else ())
             )
         return frame.log.write(f"Activity{what}", frame.last, self.now, *values)
+
+
+def _fit(resource: Resource, parameters: JSON) -> None:
+    """Refuse, before anything is scheduled, parameters that API Gateway's integration cannot make a request of.
+
+    Headers and query parameters are lists by name (recorded: test_invoke_with_headers[singleStringHeader]).
+
+    Raises StatesError: ``States.Runtime``.
+    """
+    if resource.type != "apigateway" or not isinstance(parameters, dict):
+        return
+    for name in ("Headers", "QueryParameters"):
+        given = parameters.get(name)
+        if given is not None and not (isinstance(given, dict) and all(isinstance(v, list) for v in given.values())):
+            said = f"[The value of the field '{name}' has an invalid format]"
+            raise runtime_error(f"The Parameters '{compact(parameters)}' could not be used to start the Task: {said}")
 
 
 def _seconds(limit: Any, frame: Frame) -> float | None:

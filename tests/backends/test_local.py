@@ -87,14 +87,14 @@ def test_what_is_bound_to_nothing_says_which_line_to_write():
     assert "Did you mean 'charge-cart'?" in said
     assert isinstance(caught.value, LookupError)
     with pytest.raises(sf.TaskNotFoundError) as caught:
-        sf.Local().start_execution(task("arn:aws:states:::dynamodb:putItem"))
+        sf.Local().start_execution(task("arn:aws:states:::eks:call"))
     assert 'sf.Local(tasks={"Charge": sf.mock({})})' in str(caught.value)
-    assert "dynamodb:putItem" in str(caught.value)
+    assert "eks:call" in str(caught.value)
     assert "Did you mean" not in str(caught.value)
 
 
 def test_the_line_it_says_to_write_can_be_written_as_it_stands():
-    for resource in (ARN, "arn:aws:states:::sqs:sendMessage", '${It\'s "odd".Arn}'):
+    for resource in (ARN, "arn:aws:states:::eks:call", '${It\'s "odd".Arn}'):
         with pytest.raises(sf.TaskNotFoundError) as caught:
             sf.Local().start_execution(task(resource))
         line = str(caught.value).partition("Write ")[2].partition(", with the result")[0]
