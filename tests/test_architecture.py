@@ -140,9 +140,16 @@ def test_the_house_rules() -> None:
     assert not broken, "\n" + "\n".join(broken)
 
 
-def test_import_is_light() -> None:
-    """`import sflab`, in a process of its own, loads nothing that takes long."""
-    code = f"import sflab, sys; print(*[m for m in {HEAVY!r} if m in sys.modules])"
+RUN = """
+machine = sflab.StateMachine.load({"StartAt": "A", "States": {"A": {"Type": "Pass", "End": True}}})
+assert sflab.Local().start_execution(machine, {"n": 1}).output == {"n": 1}
+"""
+
+
+@pytest.mark.parametrize("use", ["", RUN], ids=["import", "run"])
+def test_import_is_light(use: str) -> None:
+    """`import sflab`, and a run of a machine in a process of its own, loads nothing that takes long."""
+    code = f"import sflab, sys\n{use}\nprint(*[m for m in {HEAVY!r} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert not done.stdout.split()
 

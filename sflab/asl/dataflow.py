@@ -15,9 +15,10 @@ Java HashMap iterates over their names (conformance §6.2).
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
-from sflab.asl.intrinsics import compile_call, java_order
+from sflab.asl.intrinsics import RESULT_BYTES, called, compile_call, java_order
 from sflab.asl.model import JSON, StatesError, compact, runtime_error
 from sflab.asl.paths import Path, PathNotFoundError, Scope, compile_path, put
 
@@ -41,15 +42,18 @@ def size(value: JSON) -> int:
         text = compact(value)
     except RecursionError:
         return MAX_BYTES + 1
-    if text.count("[") + text.count("{") > MAX_NESTING and too_deep(value):
+    if (inside := text.count("[") + text.count("{")) > MAX_NESTING and too_deep(value, inside):
         return MAX_BYTES + 1
     return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
 
 
-def too_deep(value: JSON) -> bool:
-    """Whether *value* is nested deeper than `MAX_NESTING`."""
+def too_deep(value: JSON, inside: float = math.inf) -> bool:
+    """Whether *value* is nested deeper than `MAX_NESTING`; it has at most *inside* arrays and objects."""
     level, depth = [value], 0
     while level and depth <= MAX_NESTING:
+        inside -= len(level)
+        if depth + inside < MAX_NESTING:
+            return False  # were each of the others inside the one before
         inner = (v.values() if isinstance(v, dict) else v for v in level if isinstance(v, (dict, list)))
         level, depth = [w for v in inner for w in v if isinstance(w, (dict, list))], depth + 1
     return depth > MAX_NESTING
@@ -167,6 +171,31 @@ def _template(raw: JSON) -> Closure | None:
     return build
 
 
+def growth(raw: JSON) -> tuple[int, int] | None:
+    """Return (n, bytes): what a payload template makes is no larger than n times its input and so many bytes.
+
+    None where that cannot be told without looking at what it makes. A field of the input may stand at the top of the
+    template only: below, a loop would nest it ever deeper in a few bytes.
+    """
+    if not isinstance(raw, dict):
+        return (0, size(raw)) if _template(raw) is None else None
+    copies, most = 0, size(raw)
+    for name, item in raw.items():
+        if not (name.endswith(".$") and isinstance(item, str)):
+            if _template(item) is not None:
+                return None
+        elif (call := called(item)) is not None:
+            if call not in RESULT_BYTES:
+                return None
+            most += RESULT_BYTES[call]
+        else:
+            path = compile_path(item)
+            if path.root != "$" or not path.definite or not path.keys:
+                return None
+            copies += 1
+    return copies, most
+
+
 # ── the stages of a state ────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -184,18 +213,21 @@ def result_selector(state: dict[str, JSON]) -> Closure | None:
     return template(state["ResultSelector"]) if "ResultSelector" in state else None
 
 
-def placer(text: str | None) -> Callable[[JSON, JSON], JSON] | None:
-    """ResultPath: ``f(raw input, result) -> state output``; None for ``$``, where the result replaces the input."""
+def placer(text: str | None) -> Callable[..., JSON] | None:
+    """ResultPath: ``f(raw input, result) -> state output``; None for ``$``, where the result replaces the input.
+
+    It takes a scope as well, which it does not look at, so that it can be all there is to finishing a state.
+    """
     if text is None:
-        return lambda raw, _result: raw
+        return lambda raw, _result, _scope=None: raw
     path = compile_path(text)
     if not path.keys:
         return None
     keys, only = path.keys, path.keys[0] if len(path.keys) == 1 else None
     if not isinstance(only, str):
-        return lambda raw, result: put(keys, raw, result, text)
+        return lambda raw, result, _scope=None: put(keys, raw, result, text)
 
-    def place(raw: JSON, result: JSON) -> JSON:
+    def place(raw: JSON, result: JSON, _scope: Scope | None = None) -> JSON:
         if type(raw) is dict:  # the common case, by hand
             out = dict(raw)
             out[only] = result

@@ -222,6 +222,15 @@ FUNCTIONS: dict[str, tuple[int, int, Callable[..., JSON]]] = {
     "States.StringToJson": (1, 1, _parse),
     "States.UUID": (0, 0, _uuid),
 }
+#: Most bytes of JSON text a result has, for the functions whose arguments make no difference.
+RESULT_BYTES = {
+    "States.ArrayContains": 5,
+    "States.ArrayLength": 20,
+    "States.Hash": 130,
+    "States.MathAdd": 21,
+    "States.MathRandom": 20,
+    "States.UUID": 38,
+}
 _BY_CHANCE = {"States.MathRandom", "States.UUID"}
 
 
@@ -231,6 +240,12 @@ _CALL = re.compile(r"\s*(States\.\w+)\s*\(")
 _LITERAL = re.compile(r"\s*'((?:[^'\\]|\\['{}\\])*)'", re.DOTALL)  # AWS refuses any other escape (recorded)
 _WORD = re.compile(r"\s*(true|false|null|-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?)(?=\s*(?:[,)]|\Z))")
 _PUNCTUATION = re.compile(r"\s*([,)])")
+
+
+def called(text: str) -> str | None:
+    """Return the name of the function a ``States.Name(…)`` calls outermost; None for any other text."""
+    m = _CALL.match(text)
+    return m[1] if m else None
 
 
 def compile_call(text: str) -> Callable[[JSON, Scope], JSON]:

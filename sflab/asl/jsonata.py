@@ -42,6 +42,14 @@ MAX_RESULT = 4 * 1024 * 1024  # bytes; the state's own limit of 256 KiB comes af
 #: The codes of AWS's diagnostics: it does not parse, and it reads what there is not (reported by users).
 INVALID, UNSUPPORTED = "INVALID_JSONATA_EXPRESSION", "UNSUPPORTED_JSONATA_EXPRESSION"
 
+_LIMITS = {
+    "timeout": MAX_SECONDS,
+    "max_steps": MAX_STEPS,
+    "max_depth": MAX_DEPTH,
+    "max_string_length": MAX_RESULT,
+    "max_array_length": MAX_ITEMS,
+    "max_result_size": MAX_RESULT,
+}
 _PREFIX = "($states := states; "
 #: The engine compares every item, and every key, with every other, however long that takes. Above a few thousand
 #: these are ours instead; a variable of the name stays what it is.
@@ -268,22 +276,13 @@ class _Code:
 
     def run(self, states: JSON, scope: Any, *, audited: bool = False) -> JSON:
         """Evaluate within the limits; raises one of ``failures``, or when *audited* returns the record of how."""
-        bindings = {name: value for name, value in scope.variables.items() if name in self.names}
-        for name in self.added:
-            if name not in bindings:  # a variable of that name wins
-                bindings[name] = _FUNCTIONS[name](scope.chance)
+        bindings: dict[str, Any] | None = None
+        if self.names and scope.variables:
+            bindings = {name: value for name, value in scope.variables.items() if name in self.names}
+        if self.added:  # a variable of that name wins
+            bindings = {**{name: _FUNCTIONS[name](scope.chance) for name in self.added}, **(bindings or {})}
         evaluate = self.code.evaluate_with_audit if audited else self.code.evaluate
-        return evaluate(
-            {"states": states},
-            bindings or None,
-            timeout=MAX_SECONDS,
-            max_steps=MAX_STEPS,
-            max_depth=MAX_DEPTH,
-            max_string_length=MAX_RESULT,
-            max_array_length=MAX_ITEMS,
-            max_result_size=MAX_RESULT,
-            now=int(scope.now * 1000),
-        )
+        return evaluate({"states": states}, bindings, now=int(scope.now * 1000), **_LIMITS)
 
 
 def _explain(parts: list[_Part], states: JSON, scope: Any, error: Exception | None) -> StatesError:

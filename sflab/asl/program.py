@@ -61,6 +61,7 @@ class State:
     __slots__ = (
         "assign",
         "catchers",
+        "copies",
         "credentials",
         "effective",
         "entered",
@@ -96,7 +97,8 @@ class State:
         self.retriers = tuple(_retrier(r) for r in raw.get("Retry", ()))
         self.catchers = tuple(_catcher(c, i, jsonata_=self.jsonata) for i, c in enumerate(raw.get("Catch", ())))
         self.run: Callable[[JSON, Scope], tuple[JSON, str | None, dict[str, JSON] | None]] | None = None
-        self.growth: int | None = None  # bytes this state can add to its input; None: measure its output
+        self.copies = 1  # its output is at most so many times its input …
+        self.growth: int | None = None  # … and so many bytes larger; None: its output has to be measured
         self.resource: Resource | None = None
         self.timeout: Closure | None = None
         self.heartbeat: Closure | None = None
@@ -180,8 +182,8 @@ def _finish(raw: dict[str, JSON]) -> Stage | None:
     select = dataflow.result_selector(raw)
     place = dataflow.placer(raw["ResultPath"]) if "ResultPath" in raw else None
     output = dataflow.path_field(raw["OutputPath"]) if "OutputPath" in raw else None
-    if not (select or place or output):
-        return None
+    if not (select or output):
+        return place
 
     def finish(value: JSON, result: JSON, scope: Scope) -> JSON:
         if select:
@@ -208,11 +210,16 @@ def _pass(state: State) -> None:
         assigned = assign(value, made, scope) if assign else None
         return (finish(value, made, scope) if finish else made), after, assigned
 
+    if fixed and finish and not assign:  # the one shape that is worth its own closure
+        run = lambda value, scope: (finish(value, result, scope), after, None)  # noqa: E731
     state.run = run
-    if not effective and not assign and "OutputPath" not in raw and (fixed or "ResultPath" not in raw):
-        state.growth = dataflow.size(result) + len(raw.get("ResultPath") or "") * 4 + 8 if fixed else 0
-        if fixed and not finish:
-            state.growth = None if state.growth > dataflow.MAX_BYTES else state.growth
+    if "OutputPath" in raw or (effective and "InputPath" in raw):
+        return
+    bound = (0, dataflow.size(result)) if fixed else dataflow.growth(raw["Parameters"]) if effective else (1, 0)
+    if bound is not None and finish:  # by ResultPath, under which a copy of the input would nest ever deeper
+        bound = None if bound[0] else (1, bound[1] + len(raw["ResultPath"] or "") * 4 + 8)
+    if bound is not None:
+        state.copies, state.growth = bound
 
 
 def _pass_on(state: State) -> None:

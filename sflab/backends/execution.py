@@ -15,7 +15,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, overload
 
-from sflab.engine.history import Event, Visit, normalise, visits
+from sflab.engine.history import Event, Log, Visit, normalise, visits
 from sflab.errors import DefinitionError, ExecutionFailed, SflabError
 
 if TYPE_CHECKING:
@@ -44,9 +44,18 @@ class History(Sequence[Event]):
     ``.df`` is a table with a row per event; ``save`` writes AWS's own JSON, ``load`` reads it, whoever wrote it.
     """
 
-    def __init__(self, events: Iterable[Event], definition: Definition | None = None) -> None:
-        self.events: list[Event] = list(events)
+    def __init__(self, events: Iterable[Event] | Log, definition: Definition | None = None) -> None:
         self.definition = definition
+        self._log, self._count = Log(), 0
+        if isinstance(events, Log):
+            self._log, self._count = events, len(events)  # an execution that goes on makes it longer
+        else:
+            self.events = list(events)
+
+    @functools.cached_property
+    def events(self) -> list[Event]:
+        """The events as a list; made when they are first looked at."""
+        return self._log.events(0, self._count)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], *, definition: Definition | None = None) -> History:
@@ -64,12 +73,12 @@ class History(Sequence[Event]):
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the history as the AWS CLI prints it: ``{"events": [...]}``, timestamps in ISO 8601."""
-        write = functools.partial(json.dumps, {"events": self.events}, indent=1, default=datetime.isoformat)
-        try:
-            data = write(ensure_ascii=False).encode()
-        except UnicodeEncodeError:  # half a surrogate pair has no UTF-8, but a JSON escape
-            data = write().encode()
-        Path(path).write_bytes(data + b"\n")
+        if "events" not in self.__dict__:  # nobody has looked at one, or changed it
+            text = self._log.json(0, self._count, indent=1)
+        else:
+            text = json.dumps({"events": self.events}, indent=1, default=datetime.isoformat, ensure_ascii=False)
+        # Half a surrogate pair has no UTF-8, but a JSON escape.
+        Path(path).write_bytes(text.encode(errors="backslashreplace") + b"\n")
 
     @overload
     def __getitem__(self, index: int) -> Event: ...

@@ -20,7 +20,7 @@ from sflab.asl.dataflow import MAX_BYTES, MAX_NESTING, too_deep
 from sflab.asl.model import JSON, compact, read_json
 from sflab.backends.buckets import Bucket, access
 from sflab.backends.drivers import EPOCH, Clock, Drive, Replies
-from sflab.backends.execution import Execution, Outcome
+from sflab.backends.execution import Execution, History, Outcome
 from sflab.backends.functions import Mock, answer, mock
 from sflab.backends.mapruns import MapRun, dispatch, map_runs
 from sflab.backends.mapruns import histories as _histories
@@ -68,6 +68,11 @@ class LocalExecution(Execution):
 
     def _events(self, start: int = 0) -> list[Event]:
         return self.run.log.events(start)
+
+    @property
+    def history(self) -> History:
+        """Its events so far; made only when somebody looks at them."""
+        return History(self.run.log, self.machine.definition)
 
     def _outcome(self) -> Outcome:
         if self.drive.trouble is not None and not self.drive.clock.virtual:

@@ -59,7 +59,6 @@ class DistributedMap:
     __slots__ = ()
 
     if TYPE_CHECKING:
-        chance: random.Random
         commands: list[Command]
         dispatch: Mapping[str, float]
         histories: Histories
@@ -67,6 +66,8 @@ class DistributedMap:
         now: float
         root: Frame
 
+        @property
+        def chance(self) -> random.Random: ...  # noqa: D102 - declared only
         def _later(self, verb: str, frame: Frame, *args: Any) -> None: ...
         def _token(self, frame: Frame, verb: str) -> int: ...
         def _timer(self, frame: Frame, verb: str, seconds: float) -> int: ...

@@ -22,7 +22,7 @@ class Run:
     """One execution's own: its names, its log, and how it stands. A child of a Distributed Map has one of its own."""
 
     __slots__ = (
-        "arn", "cap", "cause", "error", "input", "log", "machine_arn", "output", "role_arn", "started_at",
+        "arn", "cap", "cause", "error", "input", "log", "machine_arn", "result", "role_arn", "started_at",
         "status", "type",
     )  # fmt: skip
 
@@ -32,7 +32,7 @@ class Run:
         self.input: JSON = None
         self.started_at = 0.0
         self.status = "READY"
-        self.output: str | None = None
+        self.result: JSON = None  # what it gave, once it has succeeded
         self.error: str | None = None
         self.cause: str | None = None
 
@@ -40,6 +40,11 @@ class Run:
     def name(self) -> str:
         """The execution's name, as its ARN has it."""
         return self.arn.split(":")[7] if self.arn.count(":") >= 7 else self.arn
+
+    @property
+    def output(self) -> str | None:
+        """The output as JSON text, once it has succeeded; made when somebody asks."""
+        return self.log.text(self.result) if self.status == "SUCCEEDED" else None
 
     def begin(self, value: JSON, text: str | None, at: float) -> None:
         """Write the first event; *text* is the input as it was given, where somebody gave it as text."""
@@ -64,7 +69,10 @@ class Run:
 
 
 class Frame:
-    """One thread of control. ``last`` is the id of its latest event, ``size`` an upper bound of its value's bytes."""
+    """One thread of control. ``last`` is the id of its latest event, ``size`` an upper bound of its value's bytes.
+
+    ``size`` is None where nobody knows; the value is then measured where that matters.
+    """
 
     __slots__ = (
         "attempt", "children", "deadline", "entered_at", "entered_id", "index", "input", "item", "last", "left",
@@ -75,7 +83,11 @@ class Frame:
     def __init__(
         self, machine: Machine, program: Program, run: Run, parent: Frame | None = None, index: int = 0
     ) -> None:
-        self.machine, self.program, self.run, self.parent, self.index = machine, program, run, parent, index
+        self.machine = machine  # each by itself: the busiest lines of a Map make no tuples
+        self.program = program
+        self.run = run
+        self.parent = parent
+        self.index = index
         self.log = run.log
         self.status = "RUNNING"
         self.state: State = program.states[program.start]
@@ -83,7 +95,7 @@ class Frame:
         self.item: JSON = None
         self.last = self.entered_id = 0
         self.entered_at = 0.0
-        self.size: int | None = 0
+        self.size: int | None = None
         self.attempt = 0
         self.retries: list[int] | None = None
         self.variables: Mapping[str, JSON] = parent.variables if parent and parent.run is run else _NOBODY

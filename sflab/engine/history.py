@@ -3,8 +3,9 @@
 Theory of operation. While an execution runs, an event is a tuple ``(type, previousEventId, at, *values)`` in a `Log`:
 values are JSON values by reference, so that writing an event costs an append. Its number is its place. Only when
 somebody reads the log does `Log.events` turn the tuples into AWS's own shape (`SHAPES` says which details a type has)
-and the values into JSON text. Two rules of AWS's text are kept there: the text of the input is passed on verbatim until
-something rebuilds the value, and a Parallel or Map joins the *texts* of its results (recorded:
+and the values into JSON text; `Log.json` writes the same events as text at once, by templates, one for each type and
+state, that are made of what `Log.events` makes. Two rules of AWS's text are kept there: the text of the input is passed
+on verbatim until something rebuilds the value, and a Parallel or Map joins the *texts* of its results (recorded:
 ``test_parallel_state_nested`` keeps ``[[1, 2, 3], [4, 5, 6]]`` with its spaces inside ``[[[[1, 2, 3], [4, 5, 6]]]]``).
 
 ``previousEventId`` is a pointer along the flow of control, so the flow can be read back: `visits` follows it to tell
@@ -14,19 +15,22 @@ history was written here, by AWS, or saved by somebody as JSON.
 
 from __future__ import annotations
 
+import functools
+import json
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from sflab.asl.model import JSON, compact, step
+from sflab.asl.model import JSON, compact, quote, step
 from sflab.errors import DefinitionError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable
 
     from sflab.asl.model import Definition
 
 Event = dict[str, Any]
+_Named = tuple[str, str, str, str, str, bool]  # text around timestamp, id, previousEventId, and data or index
 
 _TASK = ("resourceType", "resource")
 _STATES = ("Task", "Wait", "Pass", "Succeed", "Fail", "Choice", "Parallel", "Map")
@@ -78,14 +82,19 @@ SHAPES: dict[str, tuple[str, tuple[str, ...]]] = {
     **{f"{s}StateExited": ("stateExitedEventDetails", ("name", "output", "assignedVariables")) for s in _STATES},
 }
 
-_JSON_MEMBERS = {"input": "inputDetails", "output": "outputDetails", "parameters": None}
-
+_DATA = ("input", "output", "parameters")  # the members that are JSON as text
+_ABOUT = {name: f"{name}Details" for name in ("input", "output", "assignedVariables")}  # what tells of truncation
+_LINES = 256  # events joined at a time: strings that are still in the processor's cache
 
 #: Entering and leaving: the details' key, the member that holds the data, and the one that tells of its truncation.
 _PASSAGES = {
     **{f"{s}StateEntered": ("stateEnteredEventDetails", "input", "inputDetails") for s in _STATES},
     **{f"{s}StateExited": ("stateExitedEventDetails", "output", "outputDetails") for s in _STATES},
 }
+#: What a Map writes of its iterations: the details' key.
+_ITERATIONS = {name: key for name, (key, _) in SHAPES.items() if name.startswith("MapIteration")}
+#: All of these, where no variables are assigned, have two members: the name, and the data or the index.
+_FREQUENT = {name: SHAPES[name][1][:2] for name in (*_PASSAGES, *_ITERATIONS)}
 
 
 class Joined(list[JSON]):
@@ -122,45 +131,146 @@ class Log:
 
     def events(self, start: int = 0, stop: int | None = None) -> list[Event]:
         """Events ``start+1 … stop`` as boto3's ``get_execution_history`` gives them (timestamps aware, UTC)."""
-        value: JSON = self  # the value written last, with its text: what a state gives the next one is given
-        text = ""
-        at, moment = None, datetime.fromtimestamp(0, UTC)
+        text = _once(self.text)
+        at, moment = None, _moment(None)
         out = []
         for number, entry in enumerate(self.entries[start:stop], start + 1):
             type_ = entry[0]
             if entry[2] != at:
                 at = entry[2]
-                moment = datetime.fromtimestamp(round(at, 3), UTC)  # AWS keeps milliseconds
+                moment = _moment(round(at, 3))  # AWS keeps milliseconds
             event = {"timestamp": moment, "type": type_, "id": number, "previousEventId": entry[1]}
-            passage = _PASSAGES.get(type_)
-            if passage is not None and len(entry) == 5:  # nine of ten events, by hand
-                if entry[4] is not value:
-                    value = entry[4]
-                    text = self.text(value)
-                key, member, about = passage
-                event[key] = {"name": entry[3], member: text, about: {"truncated": False}}
+            if type_ in _PASSAGES and len(entry) == 5:  # nine of ten events, by hand
+                key, member, about = _PASSAGES[type_]
+                event[key] = {"name": entry[3], member: text(entry[4]), about: {"truncated": False}}
+            elif type_ in _ITERATIONS:
+                event[_ITERATIONS[type_]] = {"name": entry[3], "index": entry[4]}
             elif type_ in SHAPES:
-                event[SHAPES[type_][0]] = self._details(type_, entry)
+                event[SHAPES[type_][0]] = _details(_told(entry, text, text))
             out.append(event)
         return out
 
-    def _details(self, type_: str, entry: tuple[Any, ...]) -> Event:
-        details: Event = {}
-        for member, value in zip(SHAPES[type_][1], entry[3:], strict=False):
-            if member in _JSON_MEMBERS:
-                details[member] = self.text(value)
-                if about := _JSON_MEMBERS[member]:
-                    details[about] = {"truncated": False}
-            elif member == "assignedVariables":
-                if value is not None:
-                    details[member] = self._variables(value)
-                    details["assignedVariablesDetails"] = {"truncated": False}
-            elif value is not None:
-                details[member] = value
-        return details
+    def json(
+        self,
+        start: int = 0,
+        stop: int | None = None,
+        *,
+        indent: int | None = None,
+        default: Callable[[datetime], JSON] = datetime.isoformat,
+    ) -> str:
+        """Return ``json.dumps({"events": self.events(start, stop)}, …, ensure_ascii=False)``; no event is made for it.
 
-    def _variables(self, assigned: Mapping[str, JSON]) -> dict[str, str]:
-        return {name: self.text(value) for name, value in assigned.items()}
+        *default* says how a timestamp is written: ``datetime.isoformat`` as the AWS CLI prints it,
+        ``datetime.timestamp`` as the API sends it. Half a surrogate pair stays what it is: encode with
+        ``backslashreplace``.
+        """
+        head, between, tail = _around(indent)
+        text = self.text
+        data = _once(lambda value: quote(text(value)))  # it is JSON in JSON
+        known: dict[tuple[str, str], _Named] = {}
+
+        def named(type_: str, name: str) -> _Named:
+            pieces = known[type_, name] = _named(type_, name, indent)
+            return pieces
+
+        at, stamp = None, ""
+        lines: list[str] = []
+        out = []
+        for number, entry in enumerate(self.entries[start:stop], start + 1):
+            type_, previous = entry[0], entry[1]
+            if entry[2] != at:
+                at = entry[2]
+                stamp = json.dumps(default(_moment(round(at, 3))))
+            if len(entry) == 5 and type_ in _FREQUENT:
+                a, b, c, d, e, has_data = known.get((type_, entry[3])) or named(type_, entry[3])
+                said = data(entry[4]) if has_data else entry[4]
+                lines.append(f"{a}{stamp}{b}{number}{c}{previous}{d}{said}{e}")
+            else:
+                told = _told(entry, data, text)
+                first, *rest = _template(type_, tuple(member for member, _ in told), indent)
+                holes = (stamp, str(number), str(previous), *(v if m in _DATA else _nested(v, indent) for m, v in told))
+                lines.append(first + "".join(map("".join, zip(holes, rest, strict=True))))
+            if len(lines) == _LINES:
+                out.append(between.join(lines))
+                lines.clear()
+        out += [between.join(lines)] if lines else []
+        if not out:
+            return json.dumps({"events": []}, indent=indent)
+        out[0] = head + out[0]
+        out[-1] += tail
+        return between.join(out)
+
+
+def _once(write: Callable[[JSON], str]) -> Callable[[JSON], str]:
+    """Return *write*, but for a value that follows itself: what a state gives, the next one is given."""
+    last: JSON = object()
+    text = ""
+
+    def once(value: JSON) -> str:
+        nonlocal last, text
+        if value is not last:
+            last, text = value, write(value)
+        return text
+
+    return once
+
+
+def _told(entry: tuple[Any, ...], data: Callable[[JSON], str], text: Callable[[JSON], str]) -> list[tuple[str, Any]]:
+    """Return what an event tells, as (member, value): data always, anything else where it is there.
+
+    *data* and *text* say how data and the value of a variable are shown.
+    """
+    out: list[tuple[str, Any]] = []
+    members = SHAPES[entry[0]][1] if entry[0] in SHAPES else ()
+    for member, value in zip(members, entry[3:], strict=False):
+        if member in _DATA:
+            out.append((member, data(value)))
+        elif value is not None:
+            shown = {name: text(item) for name, item in value.items()} if member == "assignedVariables" else value
+            out.append((member, shown))
+    return out
+
+
+def _details(told: list[tuple[str, Any]]) -> Event:
+    details: Event = {}
+    for member, value in told:
+        details[member] = value
+        if member in _ABOUT:
+            details[_ABOUT[member]] = {"truncated": False}
+    return details
+
+
+def _nested(value: Any, indent: int | None) -> str:
+    """Return a member of the details as JSON text, indented as deep as it stands: event, events, all."""
+    if isinstance(value, str):
+        return quote(value)
+    lines = json.dumps(value, indent=indent, ensure_ascii=False)
+    return lines.replace("\n", "\n" + " " * 4 * (indent or 0))
+
+
+@functools.lru_cache(maxsize=4096)
+def _named(type_: str, name: str, indent: int | None) -> _Named:
+    """Return the template of a frequent event of one state, and whether it has data."""
+    a, b, c, d, e, f = _template(type_, _FREQUENT[type_], indent)
+    return a, b, c, d + quote(name) + e, f, type_ in _PASSAGES
+
+
+@functools.lru_cache(maxsize=16)
+def _around(indent: int | None) -> list[str]:
+    """Return what stands before, between and after the events."""
+    return json.dumps({"events": [0, 0]}, indent=indent).split("0")
+
+
+@functools.lru_cache(maxsize=1024)
+def _template(type_: str, members: tuple[str, ...], indent: int | None) -> list[str]:
+    """Return the text around what differs in events with such details: timestamp, id, previousEventId, *members*."""
+    hole = "?"
+    event: Event = {"timestamp": hole, "type": type_, "id": hole, "previousEventId": hole}
+    if type_ in SHAPES:
+        event[SHAPES[type_][0]] = _details([(member, hole) for member in members])
+    head, _, tail = _around(indent)
+    text = json.dumps({"events": [event]}, indent=indent)
+    return text[len(head) : len(text) - len(tail)].split(json.dumps(hole))
 
 
 # ── reading histories ────────────────────────────────────────────────────────────────────────────────────────────────

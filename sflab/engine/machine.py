@@ -64,16 +64,17 @@ class Machine(Tasks, DistributedMap):
 
     __slots__ = (
         "agenda",
-        "chance",
         "commands",
         "dispatch",
         "ends",
+        "generator",
         "histories",
         "map_runs",
         "now",
         "program",
         "region",
         "root",
+        "seed",
         "sequence",
         "waits",
     )
@@ -94,7 +95,8 @@ class Machine(Tasks, DistributedMap):
     ) -> None:
         self.dispatch, self.histories = dispatch, histories
         self.program, self.region = program, region
-        self.chance = random.Random(seed)
+        self.seed = seed
+        self.generator: random.Random | None = None
         self.root = Frame(
             self,
             program,
@@ -107,6 +109,13 @@ class Machine(Tasks, DistributedMap):
         self.sequence = 0
         self.now = 0.0
         self.ends = math.inf
+
+    @property
+    def chance(self) -> random.Random:
+        """The seeded generator; made when it is first asked for, as that takes longer than entering a state."""
+        if self.generator is None:
+            self.generator = random.Random(self.seed)
+        return self.generator
 
     @property
     def log(self) -> Log:
@@ -226,13 +235,12 @@ class Machine(Tasks, DistributedMap):
                 return
             try:
                 value, after, assigned = run(value, frame)
-                growth = state.growth
-                if growth is None or frame.size is None or frame.size + growth > dataflow.MAX_BYTES:
-                    frame.size = dataflow.size(value)
-                    if frame.size > dataflow.MAX_BYTES:
+                size, growth = frame.size, state.growth
+                if growth is None or size is None or (size := size * state.copies + growth) > dataflow.MAX_BYTES:
+                    size = dataflow.size(value)
+                    if size > dataflow.MAX_BYTES:
                         raise dataflow.too_large(state.name)
-                else:
-                    frame.size += growth
+                frame.size = size
             except StatesError as e:
                 self._fail(frame, e)
                 return
@@ -296,25 +304,25 @@ class Machine(Tasks, DistributedMap):
                 self._overflow(frame)
                 return
             frame.log.write("ExecutionSucceeded", frame.last, self.now, value)
-            run.status = "SUCCEEDED"
+            run.status, run.result = "SUCCEEDED", value
             self.waits.pop(frame.deadline, None)
             if parent is None:
-                run.output = frame.log.text(value)
                 self._silence()
             else:
                 self._later("_child_ended", parent, frame, value)
             return
-        del parent.children[frame.index]
-        parent.results[frame.index] = value
-        parent.left -= 1
+        index, results = frame.index, parent.results
+        del parent.children[index]
+        results[index] = value
         parent.last = frame.last
         if parent.state.kind == "Map":
-            parent.last = parent.log.write(
-                "MapIterationSucceeded", frame.last, self.now, parent.state.name, frame.index
-            )
+            entries = frame.log.entries
+            entries.append(("MapIterationSucceeded", frame.last, self.now, parent.state.name, index))
+            parent.last = len(entries)
+        parent.left -= 1
         if not parent.left:
             self._later("_join", parent)
-        elif parent.started < len(parent.results):
+        elif parent.started < len(results):
             self._begin(parent, frame.last)
 
     # ── what a state does ────────────────────────────────────────────────────────────────────────────────────────────
@@ -366,33 +374,38 @@ class Machine(Tasks, DistributedMap):
 
     def _begin(self, parent: Frame, previous: int) -> None:
         """Start the next branch or iteration; *previous* is the event that made room for it."""
-        index, parent.started = parent.started, parent.started + 1
-        state = parent.state
-        program = state.programs[0 if state.kind == "Map" else index]
-        child = parent.children[index] = Frame(self, program, parent.run, parent, index)
-        child.last = previous
+        index, state = parent.started, parent.state
+        parent.started = index + 1
         value, items = parent.item
-        child.size = parent.size
+        child = Frame(self, state.programs[index if items is None else 0], parent.run, parent, index)
+        child.last, child.size = previous, parent.size
+        parent.children[index] = child
+        verb = "_enter"
         if items is not None:
             child.item = items[index]
-            child.last = parent.log.write("MapIterationStarted", previous, self.now, state.name, index)
-        self._later("_first", child, value)
+            entries = parent.log.entries
+            entries.append(("MapIterationStarted", previous, self.now, state.name, index))
+            child.last = len(entries)
+            if state.map and state.map.select:
+                verb = "_select"
+            else:
+                value = child.item
+        self.agenda.append((verb, child, (child.state, value)))
 
-    def _first(self, frame: Frame, value: JSON) -> None:
-        """Enter the first state of a branch (with the state's input) or of an iteration (with its item)."""
+    def _select(self, frame: Frame, state: State, value: JSON) -> None:
+        """Enter the first state of an iteration with what ItemSelector makes of the Map's input."""
         parent = frame.parent
-        assert parent is not None  # noqa: S101 - a branch or an iteration
-        if parent.state.kind == "Map":
-            select = parent.state.map.select if parent.state.map else None
-            try:
-                value = select(value, frame) if select else frame.item
-                if select:
-                    frame.size = None
-            except StatesError as e:  # the Map's own failure, though it shows in one iteration
-                frame.status = "FAILED"
-                self._later("_child_failed", parent, frame, self._worded(parent, e))
-                return
-        self._enter(frame, frame.program.states[frame.program.start], value)
+        assert parent is not None  # noqa: S101 - it is an iteration
+        assert parent.state.map is not None  # noqa: S101 - of a Map
+        assert parent.state.map.select is not None  # noqa: S101 - with an ItemSelector
+        try:
+            value = parent.state.map.select(value, frame)
+        except StatesError as e:  # the Map's own failure, though it shows in one iteration
+            frame.status = "FAILED"
+            self._later("_child_failed", parent, frame, self._worded(parent, e))
+            return
+        frame.size = None
+        self._enter(frame, state, value)
 
     def _join(self, frame: Frame) -> None:
         """Every branch or iteration has its result."""

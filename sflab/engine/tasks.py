@@ -35,12 +35,13 @@ class Tasks:
     __slots__ = ()
 
     if TYPE_CHECKING:
-        chance: random.Random
         commands: list[Command]
         now: float
         region: str
         waits: dict[int, tuple[Frame, str]]
 
+        @property
+        def chance(self) -> random.Random: ...  # noqa: D102 - declared only
         def _later(self, verb: str, frame: Frame, *args: Any) -> None: ...
         def _token(self, frame: Frame, verb: str) -> int: ...
         def _timer(self, frame: Frame, verb: str, seconds: float) -> int: ...

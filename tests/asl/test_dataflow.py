@@ -1,13 +1,27 @@
 """How data flows: templates and their order, the paths of a state, ResultPath, and sizes."""
 
 import copy
+import json
 import time
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
-from sflab.asl.dataflow import MAX_BYTES, MAX_NESTING, effective_input, expression, path_field, placer, size, template
+from sflab.asl.dataflow import (
+    MAX_BYTES,
+    MAX_NESTING,
+    effective_input,
+    expression,
+    growth,
+    path_field,
+    placer,
+    size,
+    template,
+)
 from sflab.asl.model import StatesError, compact
 from sflab.asl.paths import PathSyntaxError, put
+from sflab.asl.program import compile_program
 
 INPUT = {"a": {"b": [1, {"c": 2}]}, "n": 3, "name": "Ann"}
 
@@ -189,6 +203,85 @@ def test_what_is_nested_beyond_reading_counts_as_too_large():
     assert size({"a": nested(MAX_NESTING)}) > MAX_BYTES
     assert size(nested(100_000)) > MAX_BYTES
     assert size([[]] * 5_000) == 15_001, "many are not deep"
+
+
+JSON = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False)
+    | st.text(st.characters(exclude_categories=())),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
+    max_leaves=12,
+)
+
+
+@given(JSON)
+def test_compact_text_is_what_the_standard_library_writes(value):
+    assert compact(value) == json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+@given(st.lists(st.sampled_from([1, 150, 300, MAX_NESTING - 1, MAX_NESTING, 600]), max_size=3), st.booleans())
+def test_a_value_counts_as_too_large_exactly_where_a_part_of_it_is_nested_too_deeply(parts, flat):
+    value = [nested(levels) for levels in parts] + [{}] * (1000 if flat else 0)
+    deep = any(levels + 1 > MAX_NESTING for levels in parts)
+    assert (size(value) > MAX_BYTES) is deep
+
+
+FIELDS = ["$.n", "$.a", "$.a.b[0]", "States.MathAdd($.n, 1)", "States.UUID()", "States.Hash($.name, 'SHA-512')"]
+UNBOUNDED = ["$", "$..a", "$.a.*", "$$.Id", "$v.x", "States.Format('{}{}', $.name, $.name)", "States.Array($.a)"]
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])  # the scope is a class
+@given(JSON, st.lists(st.sampled_from(FIELDS), max_size=4), JSON)
+def test_what_a_template_makes_is_no_larger_than_it_is_said_to_be(scope, a, fields, literal):
+    value = {"a": {"b": [a]}, "n": 2**63 - 1, "name": "é"}
+    raw = {"literal": literal, **{f"f{i}.$": text for i, text in enumerate(fields)}}
+    said = growth(raw)
+    if said is None:
+        assert ".$" in json.dumps(literal), "all the rest can be told"
+        return
+    made = template(raw)(value, scope())
+    assert size(made) <= size(value) * said[0] + said[1]
+
+
+@pytest.mark.parametrize("raw", [*({"x.$": text} for text in UNBOUNDED), {"x": {"y.$": "$.a"}}, [{"y.$": "$.n"}]])
+def test_a_template_that_could_make_anything_is_measured(raw):
+    assert growth(raw) is None
+
+
+def depth(value):
+    inside = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return 1 + max(map(depth, inside), default=0) if isinstance(value, (dict, list)) else 0
+
+
+PASSED = [
+    {"Result": {"a": [1, 2], "n": 0}},
+    {"Result": "é"},
+    {"Parameters": {"n.$": "States.MathAdd($.n, 1)", "a": [1]}},
+]
+PASSED += [{"Parameters": {"a.$": "$.a", "n.$": "$.n"}}, {"Parameters": {"a.$": "$"}}, {}]
+PLACED = [{}, {"ResultPath": "$"}, {"ResultPath": "$.a"}, {"ResultPath": "$.a.b"}, {"ResultPath": None}]
+PLACED += [{"OutputPath": "$.a"}, {"OutputPath": "$"}, {"InputPath": "$.a"}, {"InputPath": None}]
+
+
+@pytest.mark.parametrize("around", PLACED, ids=str)
+@pytest.mark.parametrize("work", PASSED, ids=str)
+def test_a_loop_through_a_state_grows_no_more_than_it_says_and_never_deeper_unseen(scope, work, around):
+    state = {"Type": "Pass", **work, **around, "End": True}
+    state = compile_program({"StartAt": "A", "States": {"A": state}}).states["A"]
+    value = {"a": {"b": ["x" * 50]}, "n": 1}
+    said, most = size(value), 5
+    for _ in range(8):
+        try:
+            value = state.run(value, scope())[0]
+        except StatesError:
+            return
+        if state.growth is None:
+            return
+        said = said * state.copies + state.growth
+        assert size(value) <= said
+        assert depth(value) <= most
 
 
 def test_measuring_a_large_value_takes_no_time():

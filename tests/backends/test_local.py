@@ -389,3 +389,19 @@ def test_a_history_saved_reads_back_as_it_was(tmp_path, text):
     run = sf.Local().start_execution(machine(), json.loads(text))
     run.history.save(tmp_path / "h.json")
     assert sf.History.load(tmp_path / "h.json").events == run.history.events
+
+
+def test_a_history_is_as_long_as_it_was_when_it_was_taken_and_is_saved_as_it_was_changed(tmp_path):
+    run = sf.Local().start_execution(machine(), {"n": 1})
+    taken, seen = sf.History(run.run.log), run.history
+    run.run.log.write("ExecutionRedriven", 1, 0.0, 1)
+    assert len(taken) == len(seen) == len(run.history) - 1
+    seen.events.pop()
+    for history in (taken, seen, run.history):
+        history.save(tmp_path / "h.json")
+        assert sf.History.load(tmp_path / "h.json").events == history.events
+        assert (
+            (tmp_path / "h.json")
+            .read_text()
+            .startswith('{\n "events": [\n  {\n   "timestamp": "2030-01-01T00:00:00+00:00"')
+        )

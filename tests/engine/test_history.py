@@ -116,6 +116,43 @@ def test_a_null_value_is_written_and_an_absent_member_is_not():
     assert third["assignedVariables"] == {"x": "null", "y": "[1]"}
 
 
+EVERYTHING = [  # a value for every member; the JSON ones are any value, also one that is in the text of a template
+    ("PassStateEntered", '?"%s\0{a}', "?"),
+    ("PassStateEntered", "é\n\ud800", {"?": ["\ud83d\ude00", "\ud800", 1.5, None]}),
+    ("PassStateExited", "A", [1], {"x": {"y": "?"}, "é": None}),
+    ("PassStateExited", "A", [1], {}),
+    ("PassStateExited", "A", None, None),
+    ("MapIterationStarted", "A", 12),
+    ("MapStateStarted", 0),
+    ("TaskScheduled", "lambda", "invoke", "us-east-1", {"a": "?"}, 1.5, None, {"roleArn": "r", "a": {"b": ["c"]}}),
+    ("TaskStarted", "lambda", "invoke"),
+    ("EvaluationFailed", "E", '"?"', None, "A"),
+    ("ExecutionFailed", None, None),
+    ("LambdaFunctionStarted",),
+    ("SomethingOfTomorrow",),
+]
+
+
+@pytest.mark.parametrize("indent", [None, 1, 4])
+@pytest.mark.parametrize("entry", EVERYTHING, ids=lambda entry: entry[0])
+def test_an_event_is_written_as_text_as_it_is_read(entry, indent):
+    log = Log()
+    log.write(entry[0], 7, NOON.timestamp() + 0.0005, *entry[1:])
+    said = {"indent": indent, "default": datetime.isoformat, "ensure_ascii": False}
+    for _ in range(2):
+        assert log.json(indent=indent) == json.dumps({"events": log.events()}, **said)
+        log.write(*log.entries[0])
+
+
+def test_many_events_are_written_as_text_as_they_are_read():
+    log = Log()
+    for i in range(1000):
+        log.write("PassStateEntered", i, i // 7 / 8, "A", i // 3)
+    for stop in (0, 1, 255, 256, 257, 512, None):
+        events = log.events(0, stop)
+        assert log.json(0, stop) == json.dumps({"events": events}, default=datetime.isoformat)
+
+
 # ── reading ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 EVENTS = [event(1, "ExecutionStarted", 0, input="{}"), event(2, "PassStateEntered", 0, name="A", input="{}")]

@@ -9,6 +9,7 @@ import json
 import pickle
 import random
 from collections import Counter, defaultdict
+from datetime import datetime
 
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
@@ -533,6 +534,15 @@ def test_a_history_saved_as_json_and_read_again_is_the_same(case):
     assert normalise(json.loads(text)) == events
     assert normalise(list(reversed(json.loads(text)["events"]))) == events
     assert normalise(events) == events
+
+
+@some
+@given(cases, st.sampled_from([None, 0, 1, 3]), st.sampled_from([datetime.isoformat, datetime.timestamp]))
+def test_a_log_written_as_text_is_what_its_events_are_as_text(case, indent, default):
+    log = run(*case)[1].machine.log
+    said = {"indent": indent, "default": default}
+    for part in ((0, None), (1, 4), (len(log), None)):
+        assert log.json(*part, **said) == json.dumps({"events": log.events(*part)}, ensure_ascii=False, **said)
 
 
 @some
