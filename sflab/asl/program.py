@@ -68,6 +68,7 @@ class State:
         "exited",
         "finish",
         "growth",
+        "hands_on",
         "heartbeat",
         "jsonata",
         "kind",
@@ -105,6 +106,7 @@ class State:
         self.wait: Closure | None = None
         self.credentials: Closure | None = None
         self.map: MapFields | None = None
+        self.hands_on = _hands_on(raw)
         self.programs: tuple[Program, ...] = ()
         _COMPILERS[self.kind](self)
 
@@ -113,6 +115,13 @@ class State:
 
     def __repr__(self) -> str:
         return f"<{self.kind} {self.name}>"
+
+
+def _hands_on(raw: dict[str, JSON]) -> bool:
+    """Whether what its branches and iterations are given is part of its input, and so no larger."""
+    path = raw.get("ItemsPath", "$")
+    of_input = isinstance(path, str) and (path == "$" or path.startswith(("$.", "$[")))
+    return of_input and not {"Parameters", "Arguments", "Items"} & raw.keys()
 
 
 class Program:

@@ -378,7 +378,7 @@ class Machine(Tasks, DistributedMap):
         parent.started = index + 1
         value, items = parent.item
         child = Frame(self, state.programs[index if items is None else 0], parent.run, parent, index)
-        child.last, child.size = previous, parent.size
+        child.last, child.size = previous, parent.size if state.hands_on else None
         parent.children[index] = child
         verb = "_enter"
         if items is not None:

@@ -983,6 +983,24 @@ def test_no_history_is_ever_longer_than_it_may_be(run, raw, input, most):
     assert all(e["previousEventId"] < e["id"] for e in ran.events)
 
 
+INSIDE = machine(I={"Type": "Pass", "End": True})
+BIG = {"Type": "Pass", "Assign": {"v": "x" * 200_000}, "Next": "A"}
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        {"Type": "Parallel", "Branches": [INSIDE], "Parameters": {"a.$": "$v", "b.$": "$v"}},
+        {"Type": "Map", "ItemProcessor": INSIDE, "ItemsPath": "$$.Execution.Input.items", "ItemSelector": {"a.$": "$v", "b.$": "$v"}},
+    ],
+    ids=["parallel", "map"],
+)  # fmt: skip
+def test_what_a_branch_is_given_is_measured_where_it_is_not_part_of_the_input(run, state):
+    ran = run(machine(Big=BIG, A={**state, "End": True}), {"items": [1]})
+    assert ran.error == "States.DataLimitExceeded"
+    assert "PassStateExited" not in ran.types[4:]
+
+
 @pytest.mark.parametrize(
     "state",
     [
