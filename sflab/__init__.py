@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from sflab.backends.execution import Execution, History
     from sflab.backends.functions import mock
     from sflab.backends.local import Local
+    from sflab.backends.replay import Moment, Replayed, replay
     from sflab.backends.statemachine import StateMachine
     from sflab.backends.statetest import StateTest
     from sflab.costs.compare import compare
@@ -45,6 +46,9 @@ _HOME = {
     "AWS": "backends.aws",
     "Execution": "backends.execution",
     "History": "backends.execution",
+    "replay": "backends.replay",
+    "Replayed": "backends.replay",
+    "Moment": "backends.replay",
     "StateTest": "backends.statetest",
     "mock": "backends.functions",
     "StatesError": "asl.model",
@@ -76,7 +80,9 @@ __all__ = [
     "ExecutionFailed",
     "History",
     "Local",
+    "Moment",
     "ReplayError",
+    "Replayed",
     "SflabError",
     "StateMachine",
     "StateTest",
@@ -89,6 +95,7 @@ __all__ = [
     "lognormal",
     "measured",
     "mock",
+    "replay",
 ]
 
 

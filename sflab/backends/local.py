@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from sflab.asl.dataflow import MAX_BYTES, MAX_NESTING, too_deep
 from sflab.asl.model import JSON, read_json
 from sflab.backends.buckets import Bucket, access
-from sflab.backends.drivers import EPOCH, Drive
+from sflab.backends.drivers import EPOCH, Drive, Worker
 from sflab.backends.execution import Execution, Outcome
 from sflab.backends.functions import answer
 from sflab.backends.statemachine import StateMachine
@@ -32,6 +32,8 @@ ACCOUNT = "123456789012"
 
 class LocalExecution(Execution):
     """An execution in this process."""
+
+    local: Local | None = None  # the backend that runs it, whose functions a redrive uses
 
     def __init__(self, machine: StateMachine, run: Machine, drive: Drive, text: str) -> None:
         super().__init__(machine, arn=run.arn, input=text)
@@ -175,21 +177,10 @@ class Local:
             seed=f"{seed}/{machine.name}/{name}",
         )
 
-        def worker(command: ScheduleTask) -> Iterable[tuple[float, Reply]]:
-            where = "/".join(f"{state}[{index}]" for state, index in command.path)
-            rng = random.Random(
-                f"{seed}/{machine.name}/{name}/{where}/{command.pointer}/{command.attempt}/{command.token}"
-            )
-            replies = self._answer(command, rng)
-            if latency is None:
-                return replies
-            took = latency.sample(command.resource_type, command.action, machine.type, rng)
-            return [
-                (delay + took if isinstance(reply, TaskSucceeded | TaskFailed) else delay, reply)
-                for delay, reply in replies
-            ]
-
-        return LocalExecution(machine, run, Drive(run, worker, start=self.start, rate=rate), text)
+        worker = self.worker(machine.name, name, machine.type, seed=seed, latency=latency)
+        execution = LocalExecution(machine, run, Drive(run, worker, start=self.start, rate=rate), text)
+        execution.local = self
+        return execution
 
     def _answer(self, command: ScheduleTask, rng: random.Random) -> list[tuple[float, Reply]]:
         named = command.kind in ("task", "reader", "writer")
@@ -237,6 +228,23 @@ class Local:
             raise DefinitionError(f"Execution Already Exists: '{arn}'. Give it another name, or none.")
         self._names.add((machine.name, name))
         return name
+
+    def worker(self, machine: str, name: str, type: str, *, seed: int, latency: Measured | None) -> Worker:
+        """Return what answers the tasks of an execution; chance is drawn for each task by itself."""
+
+        def worker(command: ScheduleTask) -> Iterable[tuple[float, Reply]]:
+            where = "/".join(f"{state}[{index}]" for state, index in command.path)
+            rng = random.Random(f"{seed}/{machine}/{name}/{where}/{command.pointer}/{command.attempt}/{command.token}")
+            replies = self._answer(command, rng)
+            if latency is None:
+                return replies
+            took = latency.sample(command.resource_type, command.action, type, rng)
+            return [
+                (delay + took if isinstance(reply, TaskSucceeded | TaskFailed) else delay, reply)
+                for delay, reply in replies
+            ]
+
+        return worker
 
     def __repr__(self) -> str:
         bound = ", ".join(map(str, [*self.functions, *self.tasks][:6]))

@@ -52,6 +52,7 @@ class DistributedMap:
         def _launch(self, frame: Frame, value: JSON, text: str | None = None) -> None: ...
         def _succeed(self, frame: Frame, result: JSON) -> None: ...
         def _fail(self, frame: Frame, e: StatesError) -> None: ...
+        def _redrive_child(self, parent: Frame, index: int, run: Run) -> None: ...
         def _close(self, frame: Frame, status: str, event: str, previous: int, e: StatesError) -> None: ...
 
     def _map_run(self, frame: Frame, value: JSON, items: list[JSON] | None, limit: int) -> None:
@@ -65,6 +66,7 @@ class DistributedMap:
         arn = f"{head}:mapRun:{name}/{label}:{self._uuid()}"
         frame.map_run = MapRun(arn, fields.execution_type, label, *tolerated)
         self.map_runs.append(frame.map_run)
+        frame.map_run.started = frame.last
         frame.last = frame.log.write("MapRunStarted", frame.last, self.now, arn)
         frame.limit = min(limit or MAX_CONCURRENCY, MAX_CONCURRENCY)
         frame.item = (value, items, config)
@@ -117,12 +119,38 @@ class DistributedMap:
             self._map_run_failed(frame, e)
             return
         run.items, run.total = len(items), len(inputs)
-        frame.item = (value, inputs, None)
-        frame.results, frame.left, frame.started = [PENDING] * len(inputs), len(inputs), 0
-        if not inputs:
+        run.inputs, run.results = inputs, [PENDING] * len(inputs)
+        self._wave(frame)
+
+    def _wave(self, frame: Frame) -> None:
+        """Start, or start again, as many of the child executions that have no result as may run at once."""
+        run = frame.map_run
+        assert run is not None  # noqa: S101 - it has begun
+        frame.item = (frame.item[0], run.inputs, None)
+        frame.results, frame.left, frame.started = run.results, run.results.count(PENDING), 0
+        if not frame.left:
             self._later("_map_run_done", frame)
-        for _ in range(min(frame.limit, len(inputs))):
+        for _ in range(min(frame.limit, frame.left)):
             self._begin_child(frame)
+
+    def _redrive_items(self, frame: Frame) -> None:
+        """Go on with a map run that was redriven: read its items again where no child execution had begun."""
+        fields, run = frame.state.map, frame.map_run
+        assert fields is not None  # noqa: S101 - compiled with it
+        assert run is not None  # noqa: S101 - it has begun
+        value, items, _ = frame.item
+        if run.inputs:
+            run.failed = 0
+            run.earlier = {
+                i: child
+                for i, child in enumerate(run.children)
+                if run.results[i] is PENDING and child.type == "STANDARD" and child.status not in ("READY", "RUNNING")
+            }
+            self._wave(frame)
+        elif fields.reader:
+            self._ask(frame, "_items_read", "reader", fields.reader.resource, fields.reader.parameters(value, frame))
+        else:
+            self._items(frame, items or [])
 
     def _selected(self, frame: Frame, index: int, item: JSON) -> JSON:
         """Return an item as ItemSelector gives it; it sees ``$$.Map.Item``, as an iteration would."""
@@ -134,9 +162,13 @@ class DistributedMap:
         return fields.select(frame.item[0], scope)
 
     def _begin_child(self, parent: Frame) -> None:
-        index, parent.started = parent.started, parent.started + 1
         run, outer = parent.map_run, self.root.run
         assert run is not None  # noqa: S101 - it has begun
+        index = parent.results.index(PENDING, parent.started)  # a redrive passes over those that succeeded
+        parent.started = index + 1
+        if (before := run.earlier.pop(index, None)) is not None:
+            self._redrive_child(parent, index, before)
+            return
         kind = "execution" if run.type == "STANDARD" else "express"
         head, _, name = outer.machine_arn.partition(":stateMachine:")
         arn = f"{head}:{kind}:{name}/{run.label}:{self._uuid()}" + (
@@ -145,7 +177,9 @@ class DistributedMap:
         own = Run(arn, f"{outer.machine_arn}/{run.label}", outer.role_arn, type=run.type, cap=LIMITS[run.type])
         child = parent.children[index] = Frame(parent.machine, parent.state.programs[0], own, parent, index)
         child.size = None
-        if len(run.children) < KEPT:
+        if index < len(run.children):  # an Express child is started again under its ARN
+            own.arn, run.children[index] = run.children[index].arn, own
+        elif len(run.children) < KEPT:
             run.children.append(own)
         self._launch(child, parent.item[1][index])
 
@@ -172,7 +206,7 @@ class DistributedMap:
         parent.left -= 1
         if not parent.left:
             self._later("_map_run_done", parent)
-        elif parent.started < len(parent.results):
+        elif parent.left > len(parent.children):
             self._begin_child(parent)
 
     def _map_run_failed(self, frame: Frame, e: StatesError) -> None:
@@ -207,7 +241,9 @@ class DistributedMap:
         )
 
     def _results_written(self, frame: Frame, result: JSON) -> None:
-        frame.results, frame.map_run = [], None
+        run, frame.results, frame.map_run = frame.map_run, [], None
+        if run is not None:
+            run.inputs, run.results = [], []
         frame.size = dataflow.size(result)
         succeeded = frame.log.write("MapRunSucceeded", frame.last, self.now)
         if frame.size > dataflow.MAX_BYTES:

@@ -2,7 +2,7 @@
 
 Theory of operation. The machine is told what happened and answers with what to do:
 
-    machine.start(input, at)  .reply(reply, …, at=)  .stop(…)   ──▶  [ScheduleTask, StartTimer, CancelTask, …]
+    machine.start(input, at)  .reply(reply, …, at=)  .stop(…)  .redrive(at)   ──▶  [ScheduleTask, StartTimer, …]
 
 A `Frame` is one thread of control (the execution itself, a Parallel branch, a Map iteration): plain data that says
 where it stands and what it waits for. The tree of frames and the log *are* the execution; both pickle, so that an
@@ -44,6 +44,7 @@ from sflab.engine.messages import (
     TaskSucceeded,
     TimerFired,
 )
+from sflab.engine.redrive import Redrive
 from sflab.engine.tasks import Tasks
 
 #: Seconds an execution may take: "Standard: 1 year. Express: 5 minutes" (quotas page).
@@ -52,8 +53,8 @@ STANDARD_SECONDS, EXPRESS_SECONDS = 365 * 24 * 3600, 300
 _ABORTS = ("Task", "Wait", "Parallel", "Map")  # the state types that have a …StateAborted event
 
 
-class Machine(Tasks, DistributedMap):
-    """One execution. Told `start`, `reply` and `stop`; read ``status``, ``output``, ``error``, ``cause`` and ``log``.
+class Machine(Tasks, DistributedMap, Redrive):
+    """One execution. Told `start`, `reply`, `stop` and `redrive`; it has a ``log``, a ``status`` and an ``output``.
 
     *program* is a compiled definition; *type* ``STANDARD`` or ``EXPRESS``; *arn*, *machine_arn* and *role_arn*
     stand in the context object and the history; *seed* decides jitter, UUIDs, random numbers and task tokens;
@@ -495,7 +496,8 @@ class Machine(Tasks, DistributedMap):
             frame.log.write(f"{frame.state.kind}StateAborted", failing, self.now)
 
     def _expire(self, frame: Frame) -> None:
-        self._close(frame, "TIMED_OUT", "ExecutionTimedOut", frame.last, StatesError("States.Timeout"))
+        # It points at nothing, as ExecutionAborted does (AWS, September 2026).
+        self._close(frame, "TIMED_OUT", "ExecutionTimedOut", 0, StatesError("States.Timeout"))
 
     def _overflow(self, frame: Frame) -> None:
         """The history is as long as it may be: the execution ends, whichever of its frames wrote the last event."""

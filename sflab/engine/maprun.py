@@ -45,6 +45,11 @@ class MapRun:
     failed: int = 0
     status: str = "RUNNING"
     children: list[Run] = field(default_factory=list)
+    started: int = 0  # the id of its MapStateStarted event, which each redrive points at
+    redrives: int = 0
+    inputs: list[JSON] = field(default_factory=list)  # of the child executions, and what they gave; until it succeeds
+    results: list[JSON] = field(default_factory=list)
+    earlier: dict[int, Run] = field(default_factory=dict)  # child executions to be redriven, by index
 
     def __repr__(self) -> str:
         counts = f"{self.succeeded} succeeded, {self.failed} failed, {self.pending} pending"
