@@ -455,9 +455,10 @@ class AWSExecution(Execution):
         return self
 
     def _redrivable(self) -> tuple[str, str | None]:
-        self._known = None  # it depends on when one asks
-        self._outcome()
-        return self._redrive
+        with self._lock:
+            self._known = None  # it depends on when one asks
+            self._outcome()
+            return self._redrive
 
 
 class ExpressExecution(Execution):

@@ -121,10 +121,14 @@ def _changes(visit: Visit, progress: Progress) -> list[tuple[int, str]]:
         elif type_.endswith(FAILS) and not type_.startswith("MapIteration"):
             until = next((r for r in redriven if r > i), None)  # what comes after a redrive is no retry
             again = any(t > i and (until is None or t < until) for t in tries)
-            final = "ABORTED" if until is not None and goes_on > until else visit.status
+            final = visit.status if until is None else "FAILED" if out[-1][1] == "FAILED" else "ABORTED"
             out.append((i, "RETRYING" if again else final if _aborts(type_) else "FAILED"))
-            if until is not None and not again and (goes_on > until or visit.status == "RUNNING"):
-                out.append((until, "RUNNING"))
+    for r in redriven:
+        before = [status for i, status in out if i < r]
+        if (goes_on > r or visit.status == "RUNNING") and before[-1] in ("FAILED", "ABORTED"):
+            out.append((r, "RUNNING"))
+    out.sort(key=lambda change: change[0])
+    out = [change for n, change in enumerate(out) if not n or (out[n - 1][1], change[1]) != ("RUNNING", "RUNNING")]
     if visit.exited_id is not None:
         out.append((visit.exited_id, visit.status))
     elif out[-1][1] != visit.status:  # ended by the end of the execution
