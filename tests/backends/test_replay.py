@@ -230,3 +230,19 @@ def test_a_callback_that_was_waited_for_is_waited_for_still():
     done = sf.replay(machine, run.history[:submitted]).resume(tasks={"Ask": lambda _: {"yes": True}})
     assert (done.output, types(done)) == (run.output, types(run))
     assert sf.replay(machine, run).output == run.output
+
+
+def test_a_distributed_map_is_replayed_by_its_parent_and_gone_on_with_by_running_its_children():
+    config = {"Mode": "DISTRIBUTED", "ExecutionType": "STANDARD"}
+    state = {"Type": "Task", "Resource": WORK, "End": True}
+    processor = {"ProcessorConfig": config, "StartAt": "In", "States": {"In": state}}
+    each = {"Type": "Map", "ItemProcessor": processor, "ResultPath": "$.all", "ItemsPath": "$.items", "End": True}
+    machine = sf.StateMachine.load({"StartAt": "Each", "States": {"Each": each}})
+    run = sf.Local(functions={"work": lambda e: e * 2}).start_execution(machine, {"items": [1, 2, 3]})
+    replayed = sf.replay(machine, run)
+    assert replayed.output == {"items": [1, 2, 3], "all": [2, 4, 6]}
+    began = types(run).index("MapRunStarted") + 1
+    assert run.at(began).frames[0].waits == "waits for its map run of 3 items"
+    done = sf.replay(machine, run.history[:began]).resume(functions={"work": lambda e: e * 2})
+    assert (done.output, types(done)) == (run.output, types(run))
+    assert run.fork(began, functions={"work": lambda _: 0}).output["all"] == [0, 0, 0]
