@@ -46,6 +46,7 @@ _TASK_EVENT = re.compile(
     r"(Started|Submitted|Succeeded|Failed|TimedOut|ScheduleFailed|StartFailed|SubmitFailed)"
 )
 _WAVE = ("StateAborted", "StateFailed", "MapIterationFailed", "MapIterationAborted", "EvaluationFailed", "MapRunFailed")
+_VAIN = ("MapStateSucceeded", "ParallelStateSucceeded", "MapRunSucceeded")
 _REFUSED = re.compile(r"The activity \S+ does not exist\.|could not be used to start the Task")  # (recorded: 2)
 
 
@@ -79,6 +80,21 @@ class Player(Machine):
                     raise self.record.divergence(event)
                 self._note()
             self._settle()
+        self._ended_runs()
+
+    def _redrive(self, at: float) -> None:
+        self._ended_runs()
+        super()._redrive(at)
+
+    def _ended_runs(self) -> None:
+        """A map run that succeeded, though its Map failed after it, is not redriven: a new one is started."""
+        done = {e["previousEventId"] for e in map(self._recorded, self.record.passed) if e["type"] == "MapRunSucceeded"}
+        for frame in frames(self.root):
+            if frame.map_run is not None and frame.last in done:
+                frame.map_run.status = "SUCCEEDED"
+
+    def _recorded(self, number: int) -> Event:
+        return self.record.recorded[number - 1]
 
     # -- one step
 
@@ -286,6 +302,7 @@ class Player(Machine):
         frame.results, frame.size = [], None
         if run is not None:
             run.status = "SUCCEEDED"
+        frame.map_run = None
         left = self.record.peek("MapStateExited", began, ended)
         if self.record.peek("MapStateSucceeded", ended) is not None:
             self.record.write("MapStateSucceeded", ended, self.now)
@@ -296,7 +313,6 @@ class Player(Machine):
             about = details(left)
             assigned = about.get("assignedVariables")
             known = None if assigned is None else {name: parsed(text) for name, text in assigned.items()}
-            frame.map_run = None
             self._leave(frame, frame.state.next, parsed(about.get("output")), known)
             return
         wrong = next((e for e in self.record.recorded[ended:] if e["type"] in ("EvaluationFailed", *ENDS)), None)
@@ -370,6 +386,9 @@ def wave(events: Sequence[Event], end: int) -> tuple[set[int], set[int]]:
     for event in events[:end]:
         if event["previousEventId"] in sources and event["type"].endswith(_WAVE):
             passed.add(event["id"])
+        elif event["previousEventId"] in sources and event["type"].endswith(_VAIN) and event["id"] > max(sources):
+            passed.add(event["id"])  # its work was done, but its output could not be made
+            sources.add(event["id"])
     return passed, sources
 
 

@@ -367,3 +367,27 @@ def test_an_abort_leaves_nothing_waiting_and_can_be_redriven(case):
     drive.proceed()
     assert drive.machine.status in {"SUCCEEDED", "FAILED", "TIMED_OUT"}
     assert not drive.machine.waits
+
+
+def test_where_the_output_could_not_be_made_the_whole_state_is_run_again():
+    branch = {"StartAt": "A", "States": {"A": task()}}
+    parallel = {"Type": "Parallel", "Branches": [branch], "OutputPath": "$.nowhere", "End": True}
+    tried = Tried({"StartAt": "P", "States": {"P": parallel}}, {})
+    assert tried.machine.error == "States.Runtime"
+    tried.redrive()
+    assert [c.state for c in tried.asked] == ["A"]
+    assert sum("ParallelStateStarted" in line for line in tried.story()) == 2
+    verify(tried.machine.program, tried.machine.log.events())
+
+
+def test_a_map_run_whose_result_could_not_be_used_is_started_anew():
+    run = sf.Local(functions={"Work": lambda item: item}).start_execution(
+        distributed("STANDARD", OutputPath="$.nowhere"), [1]
+    )
+    assert (run.status, run.error) == ("FAILED", "States.Runtime")
+    run.redrive()
+    kinds = [e["type"] for e in run.history]
+    assert kinds.count("MapRunStarted") == 2
+    assert "MapRunRedriven" not in kinds
+    replayed = sf.replay(run.machine, run)
+    assert replayed.redrive(functions={"Work": lambda item: item}).history[-1]["type"] == "ExecutionFailed"
