@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from sflab.backends.functions import mock
     from sflab.backends.local import Local
     from sflab.backends.mockconfig import mock_config
+    from sflab.backends.replay import Moment, Replayed, replay
     from sflab.backends.statemachine import StateMachine
     from sflab.backends.statetest import StateTest
     from sflab.costs.compare import compare
@@ -46,6 +47,9 @@ _HOME = {
     "AWS": "backends.aws",
     "Execution": "backends.execution",
     "History": "backends.execution",
+    "replay": "backends.replay",
+    "Replayed": "backends.replay",
+    "Moment": "backends.replay",
     "StateTest": "backends.statetest",
     "mock": "backends.functions",
     "mock_config": "backends.mockconfig",
@@ -78,7 +82,9 @@ __all__ = [
     "ExecutionFailed",
     "History",
     "Local",
+    "Moment",
     "ReplayError",
+    "Replayed",
     "SflabError",
     "StateMachine",
     "StateTest",
@@ -92,6 +98,7 @@ __all__ = [
     "measured",
     "mock",
     "mock_config",
+    "replay",
 ]
 
 

@@ -31,6 +31,10 @@ from sflab.engine.history import ENDS, Event, details, normalise
 from sflab.errors import BackendError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
+    from sflab.backends.local import Local
     from sflab.costs.estimate import Bill
 
 SLOWEST = 5.0  # seconds between two questions when nothing happens
@@ -326,6 +330,8 @@ class AWSExecution(Execution):
         self._read: list[Event] = []
         self._known: Outcome | None = None
         self._glance = GLANCE
+        self._before = 0  # events that were there when it was redriven: their end is not the end
+        self._redrive: tuple[str, str | None] = ("", None)
         self._describing, self._reading = Pace(0.1), Pace(0.4)
         self._lock = threading.RLock()  # the live graph reads from a thread of its own
 
@@ -335,13 +341,14 @@ class AWSExecution(Execution):
 
     @property
     def _whole(self) -> bool:
-        return bool(self._read) and self._read[-1]["type"] in ENDS
+        return len(self._read) > self._before and self._read[-1]["type"] in ENDS
 
     def _outcome(self) -> Outcome:
         with self._lock:
             if self._known is None or not (self._ended or self._describing.left()):
                 said = self.aws.call("describe_execution", executionArn=self.arn)
                 known = Outcome(said["status"], said.get("output"), said.get("error"), said.get("cause"))
+                self._redrive = said.get("redriveStatus", ""), said.get("redriveStatusReason")
                 self._describing.asked(news=self._known != known)
                 self._known = known
                 if known.status == "SUCCEEDED" and known.output is None:
@@ -420,6 +427,38 @@ class AWSExecution(Execution):
             self.aws.call("stop_execution", executionArn=self.arn, **told)
             self._describing.hurry()
             self._reading.hurry()
+
+    def redrive(
+        self,
+        local: Local | None = None,
+        *,
+        functions: Mapping[str, Any] | None = None,
+        tasks: Mapping[str, Any] | None = None,
+        at: datetime | None = None,
+    ) -> AWSExecution:
+        """Go on from where it failed, timed out or was aborted (RedriveExecution); returns at once.
+
+        It runs on AWS, with AWS's functions: to try others, redrive its history here:
+        ``sf.replay(run.machine, run.history).redrive(functions={…})``. Raises BackendError where AWS refuses.
+        """
+        if local is not None or functions or tasks or at:
+            raise BackendError(
+                "a redrive on AWS uses what is deployed there, now. To try it with other functions, redrive its "
+                "history here: sf.replay(run.machine, run.history).redrive(functions={…})"
+            )
+        with self._lock:
+            before = len(self._events())
+            self.aws.call("redrive_execution", executionArn=self.arn, clientToken=str(uuid.uuid4()))
+            self._before, self._known = before, None
+            self._describing.hurry()
+            self._reading.hurry()
+        return self
+
+    def _redrivable(self) -> tuple[str, str | None]:
+        with self._lock:
+            self._known = None  # it depends on when one asks
+            self._outcome()
+            return self._redrive
 
 
 class ExpressExecution(Execution):

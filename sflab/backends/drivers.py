@@ -21,15 +21,24 @@ import math
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from sflab.engine.messages import CancelTask, Reply, ScheduleTask, StartTimer, TimerFired
+from sflab.engine.messages import (
+    CancelTask,
+    Reply,
+    ScheduleTask,
+    StartTimer,
+    TaskStarted,
+    TaskSubmitted,
+    TimerFired,
+)
 
 if TYPE_CHECKING:
     from sflab.engine.machine import Machine
     from sflab.engine.messages import Command
+    from sflab.engine.replay import Due
 
 Replies = Iterable[tuple[float, Reply]]
 Worker = Callable[[ScheduleTask], "Replies | Callable[[], Replies]"]
@@ -168,18 +177,21 @@ class Drive:
 
     def begin(self, text: str) -> None:
         """Start the execution with the input *text*; for the thread that turns the clock."""
-        clock = self.clock
-        clock.open.add(self)
-        if clock.virtual:
-            clock.moment = max(clock.moment, self.start)
-        else:
-            self.zero = self.start - clock.now()
+        self._open()
         try:
             self._schedule(self.machine.start(text, self.start))
         except BaseException as e:  # noqa: BLE001
             self._broken(e)
         finally:
             self.begun.set()
+
+    def _open(self) -> None:
+        clock = self.clock
+        clock.open.add(self)
+        if clock.virtual:
+            clock.moment = max(clock.moment, self.start)
+        else:
+            self.zero = self.start - clock.now()
 
     def proceed(self, *, until: float = math.inf) -> None:
         """Go on with what is due, on this thread."""
@@ -237,22 +249,28 @@ class Drive:
                 case StartTimer():
                     clock.push(self, now + command.seconds, TimerFired(command.token))
                 case ScheduleTask():
-                    replies = self.worker(command)
-                    if callable(replies):
-                        if not clock.virtual:
-                            self.working += 1
-                            name = f"sflab-{command.state}"
-                            threading.Thread(target=self._work, args=(replies, now), name=name, daemon=True).start()
-                            continue
-                        replies = replies()
-                    for delay, reply in replies:
-                        clock.push(self, now + delay, reply)
+                    self._ask(command, now)
                 case CancelTask() if self.cancel:
                     self.cancel(command.token)
         if not self.machine.running:
             self._ended()
 
-    def _work(self, work: Callable[[], Replies], scheduled: float) -> None:
+    def _ask(self, command: ScheduleTask, now: float, written: tuple[type, ...] = ()) -> None:
+        """Have a task done; replies of the types *written* are in the history already."""
+        replies = self.worker(command)
+        if callable(replies):
+            work: Callable[[], Replies] = replies
+            if not self.clock.virtual:
+                self.working += 1
+                name = f"sflab-{command.state}"
+                threading.Thread(target=self._work, args=(work, now, written), name=name, daemon=True).start()
+                return
+            replies = work()
+        for delay, reply in replies:
+            if not isinstance(reply, written):
+                self.clock.push(self, now + delay, reply)
+
+    def _work(self, work: Callable[[], Replies], scheduled: float, written: tuple[type, ...]) -> None:
         """Do what takes time of yours; a reply comes when it is done, and not before its delay is over."""
 
         def done() -> None:
@@ -261,7 +279,7 @@ class Drive:
                 self.clock.push(self, max(self.time(), scheduled + delay), reply)
 
         try:
-            replies = list(work())
+            replies = [(delay, reply) for delay, reply in work() if not isinstance(reply, written)]
         except BaseException as e:  # noqa: BLE001 - told to whoever asks how the execution stands
             self.clock.post(functools.partial(self._broken, e))
         else:
@@ -281,6 +299,41 @@ class Drive:
             self.ended.set()
             if self.on_end:
                 self.on_end()
+
+
+class Resumed(Drive):
+    """Drives a machine that goes on from a history: *first* gives its first commands, *due* is what was under way."""
+
+    def __init__(
+        self, machine: Machine, worker: Worker, *, due: Sequence[Due], first: Callable[[], list[Command]], clock: Clock
+    ) -> None:
+        super().__init__(machine, worker, start=machine.now, clock=clock)
+        self.due, self.first = due, first
+
+    def begin(self, text: str) -> None:  # noqa: ARG002 - it has its input
+        """Go on; for the thread that turns the clock."""
+        self._open()
+        now = self.machine.now
+        try:
+            for one in self.due:
+                if isinstance(one.command, StartTimer):
+                    self.clock.push(self, max(one.at + one.command.seconds, now), TimerFired(one.command.token))
+            self._schedule(self.first())
+            for one in self.due:
+                if isinstance(one.command, ScheduleTask) and one.command.token in self.machine.waits:
+                    self._ask(one.command, now, _WRITTEN[one.seen])
+        except BaseException as e:  # noqa: BLE001
+            self._broken(e)
+        finally:
+            self.begun.set()
+
+
+#: What the history has of a task that was under way -> the replies that have been written.
+_WRITTEN: dict[str, tuple[type, ...]] = {
+    "": (),
+    "Started": (TaskStarted,),
+    "Submitted": (TaskStarted, TaskSubmitted),
+}
 
 
 def drive(machine: Machine, text: str, worker: Worker, *, start: float = EPOCH, rate: float = math.inf) -> None:

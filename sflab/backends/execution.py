@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import json
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, overload
@@ -24,7 +24,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from sflab.asl.model import JSON, Definition
+    from sflab.backends.local import Local, LocalExecution
     from sflab.backends.mapruns import MapRun
+    from sflab.backends.replay import Moment
     from sflab.backends.statemachine import StateMachine
     from sflab.costs.estimate import Bill
 
@@ -273,6 +275,83 @@ class Execution:
         if running:
             self._stream(widget, len(events))
         return widget
+
+    def at(self, event_id: int) -> Moment:
+        """Return the execution as it stood after an event: its frames, what each waits for, and its data there.
+
+        Raises ReplayError where the history has no such event, or its definition would not have produced it.
+        """
+        from sflab.backends.replay import moment
+
+        return moment(self, event_id)
+
+    def fork(
+        self,
+        at: int,
+        machine: StateMachine | None = None,
+        *,
+        input: JSON = ...,
+        local: Local | None = None,
+        functions: Mapping[str, Any] | None = None,
+        tasks: Mapping[str, Any] | None = None,
+        name: str | None = None,
+    ) -> LocalExecution:
+        """Keep what happened up to event *at* and go on from there, here, as a new execution.
+
+        *machine* is the definition it goes on with (default: its own), *input* what the next state is given; where *at*
+        is a StateEntered event, that state is entered anew. Tasks are done by *local*, or the backend the run had, with
+        *functions* and *tasks* laid over it.
+
+        Raises ReplayError where the definition has no state that the execution stands at, or there is no next state.
+        """
+        from sflab.backends.replay import fork
+
+        return fork(self, at, machine, input=input, local=local, functions=functions, tasks=tasks, name=name)
+
+    def redrive(
+        self,
+        local: Local | None = None,
+        *,
+        functions: Mapping[str, Any] | None = None,
+        tasks: Mapping[str, Any] | None = None,
+        at: datetime | None = None,
+    ) -> Execution:
+        """Go on from where it failed, timed out or was aborted, as RedriveExecution does: the same execution.
+
+        Only what did not succeed is run again. Tasks are done by *local*, or the backend the run had, with *functions*
+        and *tasks* laid over it. *at* is when (default: the moment it ended); after 14 days AWS refuses. An execution
+        that was replayed from a history stays as it is: the redriven one is another object.
+
+        Raises ApiError in AWS's words: ``ExecutionNotRedrivable``, ``InvalidArn`` for an Express execution.
+        """
+        from sflab.backends.replay import redrive
+
+        return redrive(self, local, functions=functions, tasks=tasks, at=at)
+
+    @property
+    def redrive_count(self) -> int:
+        """How often it was redriven."""
+        return sum(e["type"] == "ExecutionRedriven" for e in self._events())
+
+    @property
+    def redrive_status(self) -> str:
+        """REDRIVABLE or NOT_REDRIVABLE, at the moment of its last event (on AWS: now)."""
+        return self._redrivable()[0]
+
+    @property
+    def redrive_status_reason(self) -> str | None:
+        """Why it cannot be redriven, in AWS's words; None if it can."""
+        return self._redrivable()[1]
+
+    def _redrivable(self) -> tuple[str, str | None]:
+        from sflab.engine.redrive import not_redrivable
+
+        if self.machine.type == "EXPRESS":
+            return "NOT_REDRIVABLE", None
+        events = self._events()
+        began, ended = (events[i]["timestamp"].timestamp() if events else 0.0 for i in (0, -1))
+        reason = not_redrivable(self.status, events=len(events), started=began, stopped=ended, now=ended)
+        return ("NOT_REDRIVABLE" if reason else "REDRIVABLE"), reason
 
     def _stream(self, widget: Any, seen: int) -> None:
         """Feed *widget* from a thread of its own while the execution runs."""

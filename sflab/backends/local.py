@@ -11,7 +11,7 @@ import random
 import re
 import threading
 from collections import ChainMap, Counter, deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from sflab.asl.dataflow import MAX_BYTES, MAX_NESTING, too_deep
 from sflab.asl.model import JSON, compact, read_json
 from sflab.backends.buckets import Bucket, access
-from sflab.backends.drivers import EPOCH, Clock, Drive, Replies
+from sflab.backends.drivers import EPOCH, Clock, Drive, Replies, Resumed
 from sflab.backends.execution import Execution, History, Outcome
 from sflab.backends.functions import Mock, answer, mock
 from sflab.backends.mapruns import MapRun, dispatch, map_runs
@@ -44,6 +44,8 @@ from sflab.errors import ApiError, DefinitionError, TaskNotFoundError
 if TYPE_CHECKING:
     from sflab.backends.services import Services
     from sflab.costs.latency import Measured
+    from sflab.engine.messages import Command
+    from sflab.engine.replay import Due
 
 #: How many executions may come of one: an execution that starts itself for ever ends here, on AWS at its quotas.
 MAX_FAMILY = 25_000
@@ -59,6 +61,7 @@ class LocalExecution(Execution):
     def __init__(self, machine: StateMachine, drive: Drive, text: str, parent: LocalExecution | None = None) -> None:
         super().__init__(machine, arn=drive.machine.arn, input=text)
         self.run, self.drive, self.parent = drive.machine, drive, parent
+        self.local: Local | None = None  # the backend that runs it, whose functions a redrive uses
         self.nested: list[LocalExecution] = []
         self.root: LocalExecution = parent.root if parent else self
         self.family = 1  # of a root: how many executions came of it
@@ -176,6 +179,7 @@ class Local:
         self.histories, self.dispatch_rate = _histories(histories), dispatch(dispatch_rate)
         self.machines = {machine.name: machine for machine in machines}
         self._session, self.connections = session, connections
+        self._aws: list[Services] = []
         self.objects = dict(objects or {})
         self.functions, self.tasks = dict(functions or {}), dict(tasks or {})
         self.seed, self.rate, self.latency, self.region = seed, rate, latency, region
@@ -192,17 +196,20 @@ class Local:
         """The boto3 session that tasks nothing is bound to call AWS with: the sandbox's, or the one that was given."""
         return self._services.session
 
-    @functools.cached_property
+    @property
     def _services(self) -> Services:
         from sflab.backends.sandbox import Sandbox
         from sflab.backends.services import Services
 
-        if self._session is not None:
-            return Services(self._session, connections=self.connections)
-        sandbox = Sandbox(seed=self.seed, region=self.region)
-        return Services(sandbox.session, sandbox=sandbox, connections=self.connections)
+        if not self._aws:  # a copy of this backend, with other functions, shares it
+            if self._session is not None:
+                self._aws.append(Services(self._session, connections=self.connections))
+            else:
+                sandbox = Sandbox(seed=self.seed, region=self.region)
+                self._aws.append(Services(sandbox.session, sandbox=sandbox, connections=self.connections))
+        return self._aws[0]
 
-    @functools.cached_property
+    @property
     def _buckets(self) -> Mapping[str, Bucket]:
         from sflab.backends.services import Buckets
 
@@ -351,8 +358,37 @@ class Local:
         start = parent.drive.machine.now if parent else self.start
         drive = Drive(run, lambda command: self._do(execution, command, seed, latency), start=start, clock=clock)
         execution = LocalExecution(machine, drive, text, parent)
-        drive.cancel, drive.on_end = execution.give_up, lambda: self._forget(execution)
+        self._attend(execution)
         return execution
+
+    def adopt(
+        self,
+        machine: StateMachine,
+        run: Machine,
+        *,
+        first: Callable[[], list[Command]],
+        due: Sequence[Due] = (),
+        execution: LocalExecution | None = None,
+    ) -> LocalExecution:
+        """Go on here with an execution that has begun: *first* gives its first commands, *due* is what was under way.
+
+        *execution* is what shows it; by default it is a new one.
+        """
+        clock = Clock() if self._clock.virtual else self._clock
+
+        def worker(command: ScheduleTask) -> Replies | Callable[[], Replies]:
+            return self._do(made, command, self.seed, self.latency)
+
+        drive = Resumed(run, worker, due=due, first=first, clock=clock)
+        made = execution or LocalExecution(machine, drive, run.log.root_text)
+        made.drive = drive
+        self._attend(made)
+        self._begin(made)
+        return made
+
+    def _attend(self, execution: LocalExecution) -> None:
+        execution.local, drive = self, execution.drive
+        drive.cancel, drive.on_end = execution.give_up, lambda: self._forget(execution)
 
     def _begin(self, execution: LocalExecution) -> None:
         """Start it, and in virtual time see it through."""

@@ -189,6 +189,7 @@ class _Reading:
         self.counts: Counter[str] = Counter()  # what was counted as a transition -> how often
         self.calls: dict[int, tuple[datetime, str]] = {}  # latest event of a running Lambda call -> (begin, function)
         self.lambda_ms: Counter[tuple[int, str]] = Counter()  # (memory, what was counted) -> ms
+        self.attempted: set[int] = set()  # StateEntered events that an attempt has followed
         self.requests = 0
         self.payload = 0  # bytes of the data of Map and Parallel steps
         self.maps: dict[int, tuple[str, int]] = {}  # MapStateStarted -> (state, items)
@@ -205,8 +206,12 @@ class _Reading:
         if kind.endswith("StateEntered"):
             self.counts[ENTERED] += 1
             self._enter(event, kind, before)
-        elif kind in _ATTEMPTS and before is not None and before != _ATTEMPTS[kind]:
-            self.counts[AGAIN if before == "ExecutionRedriven" else RETRIED] += 1
+        elif kind in _ATTEMPTS and before is not None:
+            if before != _ATTEMPTS[kind]:
+                self.counts[RETRIED] += 1
+            elif event["previousEventId"] in self.attempted:  # a redrive points at where the state was entered
+                self.counts[AGAIN] += 1
+            self.attempted.add(event["previousEventId"])
         if (how := _READERS.get(kind)) is not None:
             how(self, event)
 

@@ -17,7 +17,7 @@ from sflab.asl import dataflow
 from sflab.asl.model import JSON, StatesError
 from sflab.engine.frames import Frame, Run
 from sflab.engine.items import Items, batches, read
-from sflab.engine.maprun import MAX_CONCURRENCY, Histories, MapRun
+from sflab.engine.maprun import MAX_CONCURRENCY, PENDING, Histories, MapRun
 from sflab.engine.messages import Command, ScheduleTask
 from sflab.engine.results import ResultFiles, state_result
 
@@ -75,6 +75,7 @@ class DistributedMap:
         def _launch(self, frame: Frame, value: JSON, text: str | None = None) -> None: ...
         def _succeed(self, frame: Frame, result: JSON) -> None: ...
         def _fail(self, frame: Frame, e: StatesError) -> None: ...
+        def _redrive_child(self, parent: Frame, index: int, run: Run) -> None: ...
         def _close(self, frame: Frame, status: str, event: str, previous: int, e: StatesError) -> None: ...
 
     # ── reading the items ────────────────────────────────────────────────────────────────────────────────────────────
@@ -100,6 +101,7 @@ class DistributedMap:
             count=count,
             percentage=percentage,
             started_at=self.now,
+            origin=frame.last,
             rate=self.dispatch[kind],
             histories=self.histories,
         )
@@ -164,10 +166,34 @@ class DistributedMap:
             return
         run.load(inputs, weights)
         frame.item = (value, None)
-        frame.results, frame.left, frame.started = run.results, len(inputs), 0
-        if not inputs:
+        self._start_children(frame)
+
+    def _start_children(self, frame: Frame) -> None:
+        """Start, or after a redrive start again, the child executions that have no result."""
+        run = frame.map_run
+        assert run is not None  # noqa: S101 - it has begun
+        frame.results, frame.left, frame.started = run.results, run.results.count(PENDING), 0
+        if not frame.left:
             self._later("_map_run_done", frame)
         self._dispatch_children(frame)
+
+    def _redrive_items(self, frame: Frame) -> None:
+        """Go on with a Map Run that was redriven: read its items again where no child execution had begun."""
+        fields, run = frame.state.map, frame.map_run
+        assert fields is not None  # noqa: S101 - compiled with it
+        assert run is not None  # noqa: S101 - it has begun
+        value = frame.item[0]
+        if run.inputs:
+            run.reopen()
+            frame.item = (value, None)
+            self._start_children(frame)
+        elif fields.reader is None:
+            frame.item = (value, None)
+            self._items(frame, Items.of(fields.items(value, frame) or []))
+        else:
+            config, where = fields.reader.config(value, frame), fields.reader.parameters(value, frame)
+            frame.item = (value, (config, where))
+            self._ask(frame, "reader", fields.reader, where, config)
 
     def _selected(self, frame: Frame, items: Items) -> list[JSON]:
         """Return the items as ItemSelector gives them; it sees ``$$.Map.Item``, as an iteration would."""
@@ -189,13 +215,13 @@ class DistributedMap:
             return
         if fresh or self.now >= run.window + 1:
             run.window, run.budget = self.now, run.rate
-        total, children = len(run.inputs), frame.children
-        while frame.started < total and len(children) < frame.limit and run.budget >= 1:
+        children = frame.children
+        while len(children) < min(frame.left, frame.limit) and run.budget >= 1:
             run.budget -= 1
             self._begin_child(frame)
             if run.status != "RUNNING":
                 return
-        if frame.started < total and len(children) < frame.limit and not frame.waiting:
+        if len(children) < min(frame.left, frame.limit) and not frame.waiting:
             frame.waiting = (self._timer(frame, "_next_second", max(run.window + 1 - self.now, 0)),)
 
     def _next_second(self, frame: Frame) -> None:
@@ -203,9 +229,14 @@ class DistributedMap:
         self._dispatch_children(frame, fresh=True)
 
     def _begin_child(self, parent: Frame) -> None:
-        index, parent.started = parent.started, parent.started + 1
         run, program = parent.map_run, parent.state.programs[0]
         assert run is not None  # noqa: S101 - it has begun
+        index = parent.results.index(PENDING, parent.started)  # a redrive passes over those that succeeded
+        parent.started = index + 1
+        if (before := run.earlier.pop(index, None)) is not None:
+            run.begin(index, before, self.now)
+            self._redrive_child(parent, index, before)
+            return
         value = run.inputs[index]
         many = run.weights is not None and run.weights[index] > 1  # then `batches` saw to it
         size = dataflow.MAX_BYTES if many else dataflow.size(value)
@@ -250,7 +281,7 @@ class DistributedMap:
         parent.left -= 1
         if not parent.left:
             self._later("_map_run_done", parent)
-        elif parent.started < len(parent.results):
+        elif parent.left > len(parent.children):
             self._dispatch_children(parent)
 
     # ── the end ──────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -22,15 +22,16 @@ class Run:
     """One execution's own: its names, its log, and how it stands. A child of a Distributed Map has one of its own."""
 
     __slots__ = (
-        "arn", "cap", "cause", "error", "input", "log", "machine_arn", "result", "role_arn", "started_at",
-        "status", "type",
+        "arn", "cap", "cause", "error", "input", "log", "machine_arn", "redriven_at", "redrives", "result", "role_arn",
+        "started_at", "status", "type",
     )  # fmt: skip
 
     def __init__(self, arn: str, machine_arn: str, role_arn: str, *, type: str, cap: int) -> None:
         self.arn, self.machine_arn, self.role_arn, self.type, self.cap = arn, machine_arn, role_arn, type, cap
         self.log = Log()
         self.input: JSON = None
-        self.started_at = 0.0
+        self.started_at = self.redriven_at = 0.0
+        self.redrives = 0
         self.status = "READY"
         self.result: JSON = None  # what it gave, once it has succeeded
         self.error: str | None = None
@@ -54,16 +55,19 @@ class Run:
         self.log.write("ExecutionStarted", 0, at, value, self.role_arn)
 
     def context(self) -> dict[str, JSON]:
-        """Return the execution's part of the context object."""
+        """Return the execution's part of the context object; its RedriveTime is there once it was redriven."""
+        execution: dict[str, JSON] = {
+            "Id": self.arn,
+            "Input": self.input,
+            "StartTime": iso(self.started_at),
+            "Name": self.name,
+            "RoleArn": self.role_arn,
+            "RedriveCount": self.redrives,
+        }
+        if self.redrives:
+            execution["RedriveTime"] = iso(self.redriven_at)
         return {
-            "Execution": {
-                "Id": self.arn,
-                "Input": self.input,
-                "StartTime": iso(self.started_at),
-                "Name": self.name,
-                "RoleArn": self.role_arn,
-                "RedriveCount": 0,
-            },
+            "Execution": execution,
             "StateMachine": {"Id": self.machine_arn, "Name": self.machine_arn.rpartition(":")[2]},
         }
 

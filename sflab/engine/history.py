@@ -25,7 +25,7 @@ from sflab.asl.model import JSON, compact, quote, step
 from sflab.errors import DefinitionError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
     from sflab.asl.model import Definition
 
@@ -403,7 +403,11 @@ class _Reader:
         self.of: dict[int, list[int]] = {}  # visit -> its events
         self.types: dict[int, str] = {}
         self.indexes: dict[int, int] = {}  # MapIterationStarted id -> iteration index
-        self.gone: set[int] = set()  # visits that were aborted: nothing that follows is theirs
+        self.gone: dict[int, int] = {}  # visits that were aborted, by what failed: nothing that follows is theirs
+        self.ended: list[int] = []  # visits that the end of the execution closed
+        self.causes: set[int] = set()  # what it ended with: the first event that failed, and those that say so
+        self.failure: Visit | None = None
+        self.previous: dict[int, int] = {}
         self.broken: set[int] = set()  # Map and Parallel visits whose current attempt has failed
         self.breakers: dict[int, int] = {}  # Map or Parallel visit -> the visit inside that broke it without saying why
         self.branches: dict[int, int] = {}  # ParallelStateStarted id -> branches entered so far
@@ -412,7 +416,7 @@ class _Reader:
     def read(self, events: Iterable[Event]) -> _Reader:
         self.events = normalise(list(events))
         for e in self.events:
-            self.types[e["id"]] = e["type"]
+            self.types[e["id"]], self.previous[e["id"]] = e["type"], e["previousEventId"]
             visit = self._owner(e, details(e))
             self.owner[e["id"]] = visit
             if visit is not None:
@@ -545,7 +549,7 @@ class _Reader:
         if type_ in ENDS:
             self._end(e, d)
         if type_ == "ExecutionRedriven":
-            self.gone.clear()
+            self._redriven()
         if index is None:
             return
         visit = self.visits[index]
@@ -577,7 +581,7 @@ class _Reader:
         if visit.status == "RUNNING":
             visit.status = "FAILED" if visit is self._failed(self.owner.get(e["previousEventId"])) else "ABORTED"
         visit.exited = e["timestamp"].timestamp()
-        self.gone.add(visit.index)
+        self.gone[visit.index] = e["previousEventId"]
 
     def _inherit(self, visit: Visit, failing: int) -> None:
         """A Map or Parallel state fails with the error of what failed inside it."""
@@ -600,6 +604,9 @@ class _Reader:
     def _end(self, e: Event, d: Event) -> None:
         at = e["timestamp"].timestamp()
         visit = self._failed(self.owner.get(e["previousEventId"])) if e["type"] == "ExecutionFailed" else None
+        if self.types.get(e["previousEventId"]) == "ExecutionRedriven":  # a Fail state is not entered again
+            visit = self.failure
+        self.failure, self.ended, self.causes = visit, [], set(self._causes(e))
         if visit is not None:
             visit.status, visit.exited = "FAILED", at
             visit.error, visit.cause = d.get("error"), d.get("cause")
@@ -607,6 +614,25 @@ class _Reader:
                 visit = self.visits[inner]
                 visit.error, visit.cause = d.get("error"), d.get("cause")
         for visit in self.visits:
-            if visit.exited is None:
+            if visit.exited is None or visit is self.failure:
+                self.ended.append(visit.index)
                 visit.exited = at
                 visit.status = "ABORTED" if visit.status == "RUNNING" else visit.status
+
+    def _causes(self, e: Event) -> Iterator[int]:
+        """The event that failed, reached from the one that ended the execution."""
+        at = e["previousEventId"]
+        while at:
+            yield at
+            if not self.types[at].endswith(("StateFailed", "EvaluationFailed", "MapRunFailed")):
+                return
+            at = self.previous[at]
+
+    def _redriven(self) -> None:
+        """What the end of the execution took with it goes on."""
+        back = [*self.ended, *(v for v, failing in self.gone.items() if failing in self.causes)]
+        for index in back:
+            visit = self.visits[index]
+            visit.status, visit.exited, visit.error, visit.cause = "RUNNING", None, None, None
+            self.gone.pop(index, None)
+            self.broken.discard(index)

@@ -2,7 +2,7 @@
 
 Theory of operation. The machine is told what happened and answers with what to do:
 
-    machine.start(input, at)  .reply(reply, …, at=)  .stop(…)   ──▶  [ScheduleTask, StartTimer, CancelTask, …]
+    machine.start(input, at)  .reply(reply, …, at=)  .stop(…)  .redrive(at)   ──▶  [ScheduleTask, StartTimer, …]
 
 A `Frame` is one thread of control (the execution itself, a Parallel branch, a Map iteration): plain data that says
 where it stands and what it waits for. The tree of frames and the log *are* the execution; both pickle, so that an
@@ -45,6 +45,7 @@ from sflab.engine.messages import (
     TaskSucceeded,
     TimerFired,
 )
+from sflab.engine.redrive import Redrive
 from sflab.engine.tasks import Tasks
 
 #: Seconds an execution may take: "Standard: 1 year. Express: 5 minutes" (quotas page).
@@ -53,8 +54,8 @@ STANDARD_SECONDS, EXPRESS_SECONDS = 365 * 24 * 3600, 300
 _ABORTS = ("Task", "Wait", "Parallel", "Map")  # the state types that have a …StateAborted event
 
 
-class Machine(Tasks, DistributedMap):
-    """One execution. Told `start`, `reply` and `stop`; read ``status``, ``output``, ``error``, ``cause`` and ``log``.
+class Machine(Tasks, DistributedMap, Redrive):
+    """One execution. Told `start`, `reply`, `stop` and `redrive`; it has a ``log``, a ``status`` and an ``output``.
 
     *program* is a compiled definition; *type* ``STANDARD`` or ``EXPRESS``; *arn*, *machine_arn* and *role_arn*
     stand in the context object and the history; *seed* decides jitter, UUIDs, random numbers and task tokens;
@@ -316,9 +317,7 @@ class Machine(Tasks, DistributedMap):
         results[index] = value
         parent.last = frame.last
         if parent.state.kind == "Map":
-            entries = frame.log.entries
-            entries.append(("MapIterationSucceeded", frame.last, self.now, parent.state.name, index))
-            parent.last = len(entries)
+            parent.last = parent.log.write("MapIterationSucceeded", frame.last, self.now, parent.state.name, index)
         parent.left -= 1
         if not parent.left:
             self._later("_join", parent)
@@ -383,9 +382,7 @@ class Machine(Tasks, DistributedMap):
         verb = "_enter"
         if items is not None:
             child.item = items[index]
-            entries = parent.log.entries
-            entries.append(("MapIterationStarted", previous, self.now, state.name, index))
-            child.last = len(entries)
+            child.last = parent.log.write("MapIterationStarted", previous, self.now, state.name, index)
             if state.map and state.map.select:
                 verb = "_select"
             else:
@@ -518,7 +515,8 @@ class Machine(Tasks, DistributedMap):
             frame.log.write(f"{frame.state.kind}StateAborted", failing, self.now)
 
     def _expire(self, frame: Frame) -> None:
-        self._close(frame, "TIMED_OUT", "ExecutionTimedOut", frame.last, StatesError("States.Timeout"))
+        # It points at nothing, as ExecutionAborted does (AWS, September 2026).
+        self._close(frame, "TIMED_OUT", "ExecutionTimedOut", 0, StatesError("States.Timeout"))
 
     def _overflow(self, frame: Frame) -> None:
         """The history is as long as it may be: the execution ends, whichever of its frames wrote the last event."""

@@ -110,6 +110,8 @@ class MapRun:
     failed_items: int = 0
     results_written: bool = False
     redrive_count: int = 0
+    origin: int = 0  # the id of its MapStateStarted event, which each redrive points at
+    earlier: dict[int, Run] = field(default_factory=dict)  # child executions that go on from where they failed
     live: dict[int, Run] = field(default_factory=dict)
     kept: dict[int, Run] = field(default_factory=dict)
     kept_failed: int = 0
@@ -157,6 +159,21 @@ class MapRun:
         if self.histories.wants(index, len(self.inputs), run.status, self.kept_failed):
             self.kept[index] = run
             self.kept_failed += run.status != "SUCCEEDED"
+
+    def reopen(self) -> None:
+        """It was redriven: children that did not succeed are to come once more; Standard ones go on where they failed.
+
+        One whose history was not kept starts anew, under the name it had.
+        """
+        for index, code in enumerate(self.codes):
+            if STATUSES[code] in ("FAILED", "TIMED_OUT", "ABORTED"):
+                before = self.kept.pop(index, None)
+                if before is not None and self.type == "STANDARD":
+                    self.earlier[index] = before
+                self.codes[index], self.starts[index], self.stops[index] = 0, math.nan, math.nan
+        self.errors.clear()
+        self.status, self.stopped_at, self.results_written = "RUNNING", None, False
+        self.failed_items = self.kept_failed = 0
 
     def close(self, status: str, at: float) -> None:
         """The Map Run itself ended."""

@@ -112,12 +112,23 @@ def _changes(visit: Visit, progress: Progress) -> list[tuple[int, str]]:
     """The statuses of one visit, each with the event that brought it."""
     types = {i: progress.by_id[i]["type"] for i in visit.events}
     tries = [i for i, t in types.items() if t.endswith(BEGINS)]
+    redriven = [e["id"] for e in progress.events if e["type"] == "ExecutionRedriven" and e["id"] > visit.entered_id]
+    goes_on = max((*types, visit.exited_id or 0))
     out = [(visit.entered_id, "FAILED" if visit.type == "Fail" else "RUNNING")]
     for i, type_ in types.items():
         if type_.endswith(BEGINS) and out[-1][1] != "RUNNING":
             out.append((i, "RUNNING"))
         elif type_.endswith(FAILS) and not type_.startswith("MapIteration"):
-            out.append((i, "RETRYING" if any(t > i for t in tries) else visit.status if _aborts(type_) else "FAILED"))
+            until = next((r for r in redriven if r > i), None)  # what comes after a redrive is no retry
+            again = any(t > i and (until is None or t < until) for t in tries)
+            final = visit.status if until is None else "FAILED" if out[-1][1] == "FAILED" else "ABORTED"
+            out.append((i, "RETRYING" if again else final if _aborts(type_) else "FAILED"))
+    for r in redriven:
+        before = [status for i, status in out if i < r]
+        if (goes_on > r or visit.status == "RUNNING") and before[-1] in ("FAILED", "ABORTED"):
+            out.append((r, "RUNNING"))
+    out.sort(key=lambda change: change[0])
+    out = [change for n, change in enumerate(out) if not n or (out[n - 1][1], change[1]) != ("RUNNING", "RUNNING")]
     if visit.exited_id is not None:
         out.append((visit.exited_id, visit.status))
     elif out[-1][1] != visit.status:  # ended by the end of the execution

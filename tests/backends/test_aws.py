@@ -529,3 +529,35 @@ def test_a_server_that_is_something_else(scripted):
     for said in ("not as Step Functions does.*check endpoint_url", "(?i)check endpoint_url"):
         with pytest.raises(sf.BackendError, match=said):
             scripted.run.status  # noqa: B018
+
+
+def test_a_redrive_is_asked_of_aws_and_its_events_are_read_to_their_end(scripted):
+    scripted.happen(3)
+    scripted.events[-1] |= {"type": "ExecutionFailed", "executionFailedEventDetails": {"error": "E"}}
+    scripted.status = "FAILED"
+    scripted.answers["RedriveExecution"] = {"redriveDate": 1.5e9}
+    run = scripted.run
+    assert (run.status, len(run.history), run.redrive_count) == ("FAILED", 3, 0)
+    with pytest.raises(sf.BackendError, match="redrive its history here"):
+        run.redrive(functions={"work": lambda _: 1})
+    assert "RedriveExecution" not in scripted.asked
+    scripted.status = "RUNNING"
+    assert run.redrive() is run
+    assert run.status == "RUNNING"
+    scripted.happen(3, end=True)
+    scripted.events[3] |= {"type": "ExecutionRedriven", "executionRedrivenEventDetails": {"redriveCount": 1}}
+    assert run.wait(5).status == "SUCCEEDED"
+    assert [e["type"] for e in run.history][2:] == [
+        "ExecutionFailed", "ExecutionRedriven", "PassStateEntered", "ExecutionSucceeded",
+    ]  # fmt: skip
+    assert run.redrive_count == 1
+    assert scripted.asked.count("RedriveExecution") == 1
+
+
+def test_whether_it_can_be_redriven_is_asked_of_aws(scripted):
+    said = {"executionArn": "e", "stateMachineArn": "m", "status": "RUNNING", "startDate": 1.5e9}
+    reason = "Execution is RUNNING and cannot be redriven"
+    scripted.answers["DescribeExecution"] = {**said, "redriveStatus": "NOT_REDRIVABLE", "redriveStatusReason": reason}
+    assert (scripted.run.redrive_status, scripted.run.redrive_status_reason) == ("NOT_REDRIVABLE", reason)
+    scripted.answers["DescribeExecution"] = {**said, "status": "FAILED", "redriveStatus": "REDRIVABLE"}
+    assert (scripted.run.redrive_status, scripted.run.redrive_status_reason) == ("REDRIVABLE", None)

@@ -98,6 +98,7 @@ def test_a_redrive_counts_and_so_does_what_it_attempts_again(write):
     write.task("sqs", "sendMessage", outcome="TaskFailed", error="E")
     write("ExecutionFailed")
     write("ExecutionRedriven", redriveCount=1)
+    write.last = 2  # the TaskStateEntered event, as AWS has it
     write.attempt("sqs", "sendMessage")
     counts = amounts(bill(ONE, write.events, start_end=0))
     assert counts["each redrive"] == 1

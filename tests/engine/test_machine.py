@@ -611,7 +611,7 @@ def test_an_execution_ends_at_its_timeout_and_an_express_one_after_five_minutes(
     raw = {**one(Type="Wait", Seconds=5000), **({"TimeoutSeconds": limit} if limit else {})}
     ran = run(raw, type=type)
     assert (ran.status, ran.error, ran.cause) == ("TIMED_OUT", "States.Timeout", None)
-    assert ran.of("ExecutionTimedOut") == [(3, 2, {"error": "States.Timeout"})]
+    assert ran.of("ExecutionTimedOut") == [(3, 0, {"error": "States.Timeout"})]
     assert ran.at("ExecutionTimedOut") == [ends]
     assert (ran.waits, list(ran.agenda)) == ({}, [])
 

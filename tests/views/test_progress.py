@@ -2,6 +2,7 @@
 
 import pytest
 
+import sflab as sf
 from sflab.errors import DefinitionError
 from sflab.views import progress
 
@@ -85,3 +86,24 @@ def test_a_history_of_something_else(saga, good) -> None:
     assert progress.read(saga, other).states == {}
     with pytest.raises(DefinitionError, match="not an execution history"):
         progress.read(saga, [{"no": "event"}])
+
+
+def test_a_redrive_takes_back_what_failed_and_shows_it_running():
+    state = {"Type": "Task", "Resource": "arn:aws:lambda:us-east-1:123456789012:function:work", "End": True}
+    branches = [{"StartAt": name, "States": {name: state}} for name in "AB"]
+    machine = sf.StateMachine.load(
+        {"StartAt": "P", "States": {"P": {"Type": "Parallel", "Branches": branches, "End": True}}}
+    )
+    local = sf.Local(tasks={"A": sf.mock(1), "B": sf.mock(error="Boom", latency=1)})
+    run = local.start_execution(machine)
+    assert run.status == "FAILED"
+    redriven = len(run.history) + 1
+    run.redrive(tasks={"B": sf.mock(2)})
+    assert run.status == "SUCCEEDED"
+    read = progress.read(machine.definition, run.history.events)
+    shown = {
+        v.state: [(i > redriven, status) for i, status in c] for v, c in zip(read.visits, read.changes, strict=True)
+    }
+    assert shown["A"] == [(False, "RUNNING"), (False, "SUCCEEDED")]
+    assert [status for _, status in shown["B"]] == ["RUNNING", "FAILED", "FAILED", "RUNNING", "SUCCEEDED"]
+    assert shown["P"] == [(False, "RUNNING"), (False, "FAILED"), (False, "RUNNING"), (True, "SUCCEEDED")]
