@@ -1,5 +1,6 @@
 """Redrive as AWS does it; the orders of events are those of executions that AWS redrove in September 2026."""
 
+import functools
 import json
 import pickle
 
@@ -9,7 +10,7 @@ from hypothesis import assume, given
 import sflab as sf
 from sflab.asl.parse import load
 from sflab.asl.program import compile_program
-from sflab.backends.drivers import EPOCH, Drive
+from sflab.backends.drivers import EPOCH, Clock, Drive, Resumed
 from sflab.engine.history import details, visits
 from sflab.engine.machine import Machine
 from sflab.engine.messages import TaskFailed, TaskStarted, TaskSucceeded
@@ -23,6 +24,11 @@ DAY = 24 * 3600
 def task(**fields):
     resource = "arn:aws:states:us-east-1:123456789012:activity:work"
     return {"Type": "Task", "Resource": resource, "TimeoutSeconds": 60, "End": True, **fields}
+
+
+def redriven(machine, worker, at):
+    """Redrive *machine* at a moment of its time, and see it through."""
+    Resumed(machine, worker, due=(), first=functools.partial(machine.redrive, at), clock=Clock()).run("")
 
 
 class Tried:
@@ -48,9 +54,7 @@ class Tried:
         if fixed:
             self.broken.clear()
         del self.asked[:]
-        at = self.machine.now + after
-        self.drive._schedule(self.machine.redrive(at), at)
-        self.drive.proceed()
+        redriven(self.machine, self.worker, self.machine.now + after)
         return self
 
     def story(self, start=1):
@@ -255,7 +259,7 @@ def test_a_map_run_is_redriven_and_of_its_children_those_that_did_not_succeed(ki
     run = sf.Local(functions={"Work": work}).start_execution(distributed(kind, MaxConcurrency=2), [1, 2, 3, 4, 5])
     assert run.status == "FAILED"
     (map_run,) = run.map_runs
-    arns = [child.arn for child in map_run.children]
+    arns = [child.arn for child in map_run.executions]
     done = set(asked) - broken
     broken.clear()
     asked.clear()
@@ -268,14 +272,16 @@ def test_a_map_run_is_redriven_and_of_its_children_those_that_did_not_succeed(ki
         "ExecutionRedriven", "MapRunRedriven", "MapRunSucceeded", "MapStateSucceeded", "MapStateExited",
         "ExecutionSucceeded",
     ]  # fmt: skip
-    redriven = run.history[-5]
-    assert redriven["previousEventId"] == 3  # MapStateStarted
-    assert details(redriven) == {"mapRunArn": map_run.arn, "redriveCount": 1}
-    assert run.history[-2]["previousEventId"] == redriven["id"]
-    assert (run.map_runs, map_run.status, map_run.failed, map_run.succeeded) == ([map_run], "SUCCEEDED", 0, 5)
-    assert [child.arn for child in map_run.children][: len(arns)] == arns
-    third = map_run.children[2]
-    types = [entry[0] for entry in third.log.entries]
+    again = run.history[-5]
+    assert again["previousEventId"] == 3  # MapStateStarted
+    assert details(again) == {"mapRunArn": map_run.arn, "redriveCount": 1}
+    assert run.history[-2]["previousEventId"] == again["id"]
+    (after,) = run.map_runs
+    counts = after.execution_counts
+    assert (after.arn, after.status, counts["failed"], counts["succeeded"]) == (map_run.arn, "SUCCEEDED", 0, 5)
+    assert (counts["total"], after.redrive_count) == (5, 1)
+    assert [child.arn for child in after.executions][: len(arns)] == arns
+    types = [e["type"] for e in after.executions[2].history]
     assert ("ExecutionRedriven" in types) == (kind == "STANDARD")
     assert types.count("PassStateEntered") == 1
     assert sf.replay(run.machine, run).status == "SUCCEEDED"
@@ -316,9 +322,7 @@ def test_a_redriven_execution_ends_leaves_nothing_waiting_and_its_history_replay
     before = machine.log.events()
     worker.mended = True
     for count in (1, 2):
-        at = machine.now + 60
-        drive._schedule(machine.redrive(at), at)
-        drive.proceed()
+        redriven(machine, worker, machine.now + 60)
         events = machine.log.events()
         assert events[: len(before)] == before
         assert [e["id"] for e in events] == list(range(1, len(events) + 1))
@@ -326,8 +330,8 @@ def test_a_redriven_execution_ends_leaves_nothing_waiting_and_its_history_replay
         assert machine.status in {"SUCCEEDED", "FAILED", "TIMED_OUT"}
         assert not machine.waits
         assert not machine.agenda
-        redriven = [details(e)["redriveCount"] for e in events if e["type"] == "ExecutionRedriven"]
-        assert redriven == list(range(1, count + 1))
+        counts = [details(e)["redriveCount"] for e in events if e["type"] == "ExecutionRedriven"]
+        assert counts == list(range(1, count + 1))
         again = verify(machine.program, events, seed=seed)
         assert (again.status, again.output, again.error) == (machine.status, machine.output, machine.error)
         assert pickle.loads(pickle.dumps(machine)).log.events() == events
@@ -345,12 +349,11 @@ def test_a_redrive_runs_no_state_again_that_was_left(case):
     assume(drive.machine.status != "SUCCEEDED")
     left = {(v.pointer, v.path, v.entered_id) for v in visits(drive.machine.log.events(), definition) if v.exited_id}
     worker.mended = True
-    drive._schedule(drive.machine.redrive(drive.machine.now), drive.machine.now)
-    drive.proceed()
+    redriven(drive.machine, worker, drive.machine.now)
     after = {(v.pointer, v.path, v.entered_id): v for v in visits(drive.machine.log.events(), definition)}
-    redriven = next(e["id"] for e in drive.machine.log.events() if e["type"] == "ExecutionRedriven")
+    mark = next(e["id"] for e in drive.machine.log.events() if e["type"] == "ExecutionRedriven")
     for key in left:
-        assert not [n for n in after[key].events if n > redriven]
+        assert not [n for n in after[key].events if n > mark]
 
 
 @some
@@ -362,9 +365,7 @@ def test_an_abort_leaves_nothing_waiting_and_can_be_redriven(case):
     assume(drive.machine.running)
     drive.machine.stop(at=EPOCH + 1)
     assert (drive.machine.status, len(drive.machine.waits), len(drive.machine.agenda)) == ("ABORTED", 0, 0)
-    drive.heap.clear()
-    drive._schedule(drive.machine.redrive(EPOCH + 2), EPOCH + 2)
-    drive.proceed()
+    redriven(drive.machine, drive.worker, EPOCH + 2)
     assert drive.machine.status in {"SUCCEEDED", "FAILED", "TIMED_OUT"}
     assert not drive.machine.waits
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from sflab.asl.parse import load
 from sflab.asl.program import compile_program
-from sflab.backends.drivers import Drive
+from sflab.backends.drivers import Clock, Drive, Resumed
 from sflab.engine.history import details
 from sflab.engine.machine import Machine
 from sflab.engine.messages import StartTimer, TaskFailed, TaskSucceeded, TimerFired
@@ -59,17 +59,16 @@ def test_a_history_that_stops_at_any_moment_goes_on_to_the_same_end(case, data):
     assume(moments)
     kept = events[: data.draw(st.sampled_from(moments))]
     machine, due = resume(drive.machine.program, kept, seed=seed)
-    further = Drive(machine, Worker(seed))
+    further = Resumed(machine, Worker(seed), due=(), first=machine.proceed, clock=Clock())
     for one in due:
         if isinstance(one.command, StartTimer):
-            further._push(one.at + one.command.seconds, TimerFired(one.command.token))
+            further.clock.push(further, one.at + one.command.seconds, TimerFired(one.command.token))
             continue
         for delay, reply in further.worker(one.command):  # as if it had gone on all the while
             still_to_come = one.at + delay > machine.now and not one.seen
             if still_to_come or isinstance(reply, (TaskSucceeded, TaskFailed)):
-                further._push(one.at + delay, reply)
-    further._schedule(machine.proceed(), machine.now)
-    further.proceed()
+                further.clock.push(further, one.at + delay, reply)
+    further.run("")
     assert outcome(machine) == outcome(drive.machine)
 
 
