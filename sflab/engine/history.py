@@ -621,12 +621,12 @@ class _Reader:
 
     def _causes(self, e: Event) -> Iterator[int]:
         """The event that failed, reached from the one that ended the execution."""
-        at = e["previousEventId"]
-        while at:
+        after, at = e["id"], e["previousEventId"]
+        while at < after and at in self.types:  # in a broken history it may point anywhere
             yield at
             if not self.types[at].endswith(("StateFailed", "EvaluationFailed", "MapRunFailed")):
                 return
-            at = self.previous[at]
+            after, at = at, self.previous[at]
 
     def _redriven(self) -> None:
         """What the end of the execution took with it goes on."""
