@@ -241,6 +241,13 @@ class Execution:
             time.sleep(0.02)
         return self
 
+    def logs(self, level: str = "ALL", *, include_execution_data: bool = True) -> list[dict[str, Any]]:
+        """Return what Step Functions logs of it: CloudWatch log events, at *level* ALL, ERROR, FATAL or OFF."""
+        from sflab.backends.logs import log_events
+
+        events = self._events()
+        return log_events(events, self.arn, level=level, include_execution_data=include_execution_data)
+
     def cost(self, **options: Any) -> Bill:
         """Return what it cost, line by line; *options* are those of `sflab.costs.estimate.bill`."""
         from sflab.costs.estimate import bill

@@ -9,10 +9,11 @@ import math
 import random
 import re
 import threading
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from sflab.asl.dataflow import MAX_BYTES, MAX_NESTING, too_deep
@@ -38,6 +39,7 @@ from sflab.engine.messages import (
 from sflab.errors import ApiError, DefinitionError, TaskNotFoundError
 
 if TYPE_CHECKING:
+    from sflab.backends.account import Account
     from sflab.costs.latency import Measured
 
 #: How many executions may come of one: an execution that starts itself for ever ends here, on AWS at its quotas.
@@ -155,10 +157,11 @@ class Local:
         self.seed, self.rate, self.latency, self.region = seed, rate, latency, region
         self.start = EPOCH if start is None else start.timestamp()
         self.executions: list[LocalExecution] = []
-        self._names: set[tuple[str, str]] = set()
+        self._names: Counter[tuple[str, str]] = Counter()
         self._clock = Clock(rate)
+        self._first: float | None = None  # what the clock showed at *start*
         self._tokens: dict[str, _Asked] = {}
-        self._activities: dict[str, deque[tuple[LocalExecution, ScheduleTask]]] = {}
+        self.activities: dict[str, deque[tuple[LocalExecution, ScheduleTask]]] = {}
         self._work = threading.Condition()  # guards the tokens and the activities' queues
 
     def start_execution(self, machine: StateMachine, input: JSON = None, *, name: str | None = None) -> LocalExecution:
@@ -169,16 +172,30 @@ class Local:
         Raises DefinitionError when the definition or the input cannot be used, TaskNotFoundError when a task is
         reached that nothing is bound to.
         """
-        execution = self._prepare(
-            machine, input_text(input), self._name(machine, name), seed=self.seed, latency=self.latency
-        )
+        return self.launch(machine, input_text(input), name=name)
+
+    def launch(
+        self,
+        machine: StateMachine,
+        text: str,
+        *,
+        name: str | None = None,
+        before: Callable[[LocalExecution], None] | None = None,
+    ) -> LocalExecution:
+        """Run *machine* with the JSON text *text*, as `start_execution` does; *before* is told of it before it begins.
+
+        Raises DefinitionError, TaskNotFoundError.
+        """
+        execution = self._prepare(machine, text, self._name(machine, name), seed=self.seed, latency=self.latency)
         self.machines.setdefault(machine.name, machine)
         self.executions.append(execution)
+        if before is not None:
+            before(execution)
         try:
             self._begin(execution)
         except TaskNotFoundError:  # it shall be possible to bind the task and run again, under the same name
             self.executions.remove(execution)
-            self._names.discard((machine.name, execution.name))
+            self._names[machine.name, execution.name] -= 1
             raise
         return execution
 
@@ -199,6 +216,52 @@ class Local:
             execution = self._prepare(machine, text, f"sim-{i + 1:06d}", seed=base, latency=model, clock=Clock())
             self._begin(execution)
             yield execution
+
+    # ── as the service ───────────────────────────────────────────────────────────────────────────────────────────────
+
+    def client(self) -> Any:
+        """Return a boto3 client of Step Functions that this backend answers; nothing reaches the network.
+
+        It has every operation of the service, with AWS's checks and error texts. State machines, executions and
+        activities are the same ones that the backend's own methods deal with.
+        """
+        from sflab.backends.api import client
+
+        return client(self)
+
+    @cached_property
+    def account(self) -> Account:
+        """What the API keeps beside executions: state machines, versions, aliases, activities, tags."""
+        from sflab.backends.account import Account
+
+        return Account(self)
+
+    @property
+    def virtual(self) -> bool:
+        """Whether time is virtual: it stands still unless something happens."""
+        return self._clock.virtual
+
+    def done(self, machine: StateMachine, command: ScheduleTask) -> list[Reply]:
+        """Have one task done for *machine* outside of an execution; return its replies.
+
+        Raises TaskNotFoundError when nothing is bound to it.
+        """
+        execution = self._prepare(machine, "{}", machine.name, seed=self.seed, latency=None, clock=Clock())
+        replies = self._bound(execution, command, random.Random(f"{self.seed}/{command.state}"))
+        return [reply for _, reply in (replies() if callable(replies) else replies)]
+
+    def now(self) -> float:
+        """Return the moment in epoch seconds: *start*, and at a finite rate what has passed since somebody first asked.
+
+        So the first execution begins at *start*, and later ones later.
+        """
+        if self._clock.virtual:
+            return self.start
+        passed = self._clock.now()
+        with self._work:
+            if self._first is None:
+                self._first = passed
+            return self.start + passed - self._first
 
     # ── answering from outside ───────────────────────────────────────────────────────────────────────────────────────
 
@@ -244,7 +307,7 @@ class Local:
     def create_activity(self, name: str) -> str:
         """Make an activity known, so that its tasks wait for a worker; returns its ARN."""
         with self._work:
-            self._activities.setdefault(name, deque())
+            self.activities.setdefault(name, deque())
         return f"arn:aws:states:{self.region}:{ACCOUNT}:activity:{name}"
 
     def get_activity_task(
@@ -254,7 +317,7 @@ class Local:
 
         *wait* is how many seconds of yours to wait for one. Raises ApiError ``ActivityDoesNotExist``.
         """
-        queue = self._activities.get(activity_arn.rpartition(":")[2])
+        queue = self.activities.get(activity_arn.rpartition(":")[2])
         if queue is None:
             raise ApiError("ActivityDoesNotExist", f"Activity Does Not Exist: '{activity_arn}'")
         with self._work:
@@ -288,18 +351,20 @@ class Local:
     ) -> LocalExecution:
         kind = "execution" if machine.type == "STANDARD" else "express"
         here = f"arn:aws:states:{self.region}:{ACCOUNT}"
-        suffix = "" if machine.type == "STANDARD" else f":{random.Random(f'{seed}/{name}').getrandbits(64):016x}"
+        uses = self._names[machine.name, name]  # an Express execution's name may be used again
+        rng = random.Random(f"{seed}/{name}/{uses}" if uses > 1 else f"{seed}/{name}")
+        suffix = "" if machine.type == "STANDARD" else f":{rng.getrandbits(64):016x}"
         run = Machine(
             machine.program,
             type=machine.type,
             arn=f"{here}:{kind}:{machine.name}:{name}{suffix}",
             machine_arn=f"{here}:stateMachine:{machine.name}",
-            role_arn=f"arn:aws:iam::{ACCOUNT}:role/sflab",
+            role_arn=machine.role_arn or f"arn:aws:iam::{ACCOUNT}:role/sflab",
             region=self.region,
             seed=f"{seed}/{machine.name}/{name}",
         )
         clock = clock or (Clock() if self._clock.virtual else self._clock)
-        start = parent.drive.machine.now if parent else self.start
+        start = parent.drive.machine.now if parent else self.now()
         drive = Drive(run, lambda command: self._do(execution, command, seed, latency), start=start, clock=clock)
         execution = LocalExecution(machine, drive, text, parent)
         drive.cancel, drive.on_end = execution.give_up, lambda: self._forget(execution)
@@ -362,9 +427,9 @@ class Local:
         for bound in (name, command.resource) if name is not None else ():
             if bound in self.functions:
                 return _answered(self.functions[bound], command, rng, as_function=True)
-        if command.kind == "activity" and name in self._activities:
+        if command.kind == "activity" and name in self.activities:
             with self._work:
-                self._activities[name].append((execution, command))
+                self.activities[name].append((execution, command))
                 self._work.notify_all()
             return []
         if starts_execution(command) and (machine := self._machine(command)):
@@ -401,7 +466,7 @@ class Local:
             child = self._child(parent, machine, command.parameters)
         except ApiError as e:
             return [(0.0, refused(e, command, rng))]
-        drive = child.drive
+        drive, child.run.root.run.sync = child.drive, sync
         if waits:
             parent.waits_for[command.token] = child
         drive.on_end = functools.partial(self._child_ended, child, command)
@@ -458,16 +523,17 @@ class Local:
         )
 
     def _name(self, machine: StateMachine, name: str | None) -> str:
-        """Return *name*, or the next free one; a name is used once for a machine."""
-        if name is None:
-            number = len(self.executions) + 1
-            while (machine.name, f"run-{number:04d}") in self._names:
-                number += 1
-            name = f"run-{number:04d}"
-        elif (machine.name, name) in self._names:
-            arn = f"arn:aws:states:{self.region}:{ACCOUNT}:execution:{machine.name}:{name}"
-            raise DefinitionError(f"Execution Already Exists: '{arn}'. Give it another name, or none.")
-        self._names.add((machine.name, name))
+        """Return *name*, or the next free one; a name is used once for a Standard machine."""
+        with self._work:
+            if name is None:
+                number = len(self.executions) + 1
+                while self._names[machine.name, f"run-{number:04d}"]:
+                    number += 1
+                name = f"run-{number:04d}"
+            elif self._names[machine.name, name] and machine.type == "STANDARD":
+                arn = f"arn:aws:states:{self.region}:{ACCOUNT}:execution:{machine.name}:{name}"
+                raise DefinitionError(f"Execution Already Exists: '{arn}'. Give it another name, or none.")
+            self._names[machine.name, name] += 1
         return name
 
     def __repr__(self) -> str:

@@ -23,7 +23,7 @@ class Run:
 
     __slots__ = (
         "arn", "cap", "cause", "error", "input", "log", "machine_arn", "output", "role_arn", "started_at",
-        "status", "type",
+        "status", "sync", "type",
     )  # fmt: skip
 
     def __init__(self, arn: str, machine_arn: str, role_arn: str, *, type: str, cap: int) -> None:
@@ -35,6 +35,7 @@ class Run:
         self.output: str | None = None
         self.error: str | None = None
         self.cause: str | None = None
+        self.sync = False  # whether StartSyncExecution started it
 
     @property
     def name(self) -> str:
@@ -50,6 +51,7 @@ class Run:
 
     def context(self) -> dict[str, JSON]:
         """Return the execution's part of the context object."""
+        count = {} if self.sync else {"RedriveCount": 0}  # recorded: an Express execution has it unless synchronous
         return {
             "Execution": {
                 "Id": self.arn,
@@ -57,7 +59,7 @@ class Run:
                 "StartTime": iso(self.started_at),
                 "Name": self.name,
                 "RoleArn": self.role_arn,
-                "RedriveCount": 0,
+                **count,
             },
             "StateMachine": {"Id": self.machine_arn, "Name": self.machine_arn.rpartition(":")[2]},
         }
