@@ -139,15 +139,15 @@ class Account:
         return str(uuid.UUID(int=rng.getrandbits(128), version=4))
 
     def adopt(self) -> None:
-        """Take in the state machines and activities that were made without the API, and let go of what is gone."""
-        for name, machine in list(self.local.machines.items()):
-            if name not in self.machines:
-                revision = adopted(machine, self.local.start)
-                self.machines[name] = Machine(name, f"{self.here}:stateMachine:{name}", revision, self.local.start)
-        for name in self.local.activities:
-            if name not in self.activities:
+        """Take in the state machines and activities that were made without the API."""
+        start = self.local.start
+        with self.lock:
+            for name in [name for name in list(self.local.machines) if name not in self.machines]:
+                revision = adopted(self.local.machines[name], start)
+                self.machines[name] = Machine(name, f"{self.here}:stateMachine:{name}", revision, start)
+            for name in [name for name in list(self.local.activities) if name not in self.activities]:
                 given = f"{self.here}:activity:{name}"
-                self.activities[name] = Activity(name, given, self.local.start, dict(OWNED_KEY), {})
+                self.activities[name] = Activity(name, given, start, dict(OWNED_KEY), {})
 
     def machine(self, given: Arn) -> Machine:
         """Return the state machine an ARN names. Raises ApiError ``StateMachineDoesNotExist``."""

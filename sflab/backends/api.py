@@ -16,7 +16,9 @@ import io
 import json
 import os
 import random
+import time
 from collections.abc import Callable, Iterator
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 from sflab.asl import jackson
@@ -43,6 +45,8 @@ if TYPE_CHECKING:
 TARGET = "AWSStepFunctions."
 MAX_REQUEST = 1_048_576  # "Maximum request size: 1 MB per request … including the request header" (quotas page)
 POLL = 60.0  # seconds GetActivityTask waits for a task (API reference)
+#: Whether whoever asked still waits for the answer.
+PRESENT: ContextVar[Callable[[], bool]] = ContextVar("PRESENT", default=lambda: True)
 WRONG_TYPE = "This operation is not supported by this type of state machine"
 
 
@@ -474,8 +478,11 @@ def send_task_heartbeat(account: Account, request: Request) -> dict[str, Any]:
 def get_activity_task(account: Account, request: Request) -> dict[str, Any]:
     """GetActivityTask. It waits a minute for a task, but not in virtual time, which stands still meanwhile."""
     found = resources.activity(account, request["activityArn"])
-    wait = 0.0 if account.local.virtual else POLL
-    task = account.local.get_activity_task(found.arn, request.get("workerName"), wait=wait)
+    local, worker = account.local, request.get("workerName")
+    task = local.get_activity_task(found.arn, worker)
+    due = time.monotonic() + (0.0 if local.virtual else POLL)
+    while task is None and PRESENT.get()() and (left := due - time.monotonic()) > 0:
+        task = local.get_activity_task(found.arn, worker, wait=min(left, 0.5))
     return dict(task or {})
 
 

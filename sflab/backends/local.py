@@ -162,6 +162,7 @@ class Local:
         self._first: float | None = None  # what the clock showed at *start*
         self._tokens: dict[str, _Asked] = {}
         self.activities: dict[str, deque[tuple[LocalExecution, ScheduleTask]]] = {}
+        self._gone: set[str] = set()
         self._work = threading.Condition()  # guards the tokens and the activities' queues
 
     def start_execution(self, machine: StateMachine, input: JSON = None, *, name: str | None = None) -> LocalExecution:
@@ -306,9 +307,17 @@ class Local:
 
     def create_activity(self, name: str) -> str:
         """Make an activity known, so that its tasks wait for a worker; returns its ARN."""
+        arn = f"arn:aws:states:{self.region}:{ACCOUNT}:activity:{name}"
         with self._work:
             self.activities.setdefault(name, deque())
-        return f"arn:aws:states:{self.region}:{ACCOUNT}:activity:{name}"
+            self._gone.discard(arn)
+        return arn
+
+    def delete_activity(self, activity_arn: str) -> None:
+        """Forget an activity: executions that come to a task of it fail; tasks that wait for a worker go on waiting."""
+        with self._work:
+            if self.activities.pop(activity_arn.rpartition(":")[2], None) is not None:
+                self._gone.add(activity_arn)
 
     def get_activity_task(
         self, activity_arn: str, worker_name: str | None = None, *, wait: float = 0.0
@@ -363,6 +372,7 @@ class Local:
             region=self.region,
             seed=f"{seed}/{machine.name}/{name}",
         )
+        run.gone = self._gone
         clock = clock or (Clock() if self._clock.virtual else self._clock)
         start = parent.drive.machine.now if parent else self.now()
         drive = Drive(run, lambda command: self._do(execution, command, seed, latency), start=start, clock=clock)

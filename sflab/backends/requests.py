@@ -19,7 +19,7 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple, TypeVar
 
 from sflab.asl import jackson
-from sflab.asl.dataflow import MAX_NESTING, too_deep
+from sflab.asl.dataflow import MAX_BYTES, MAX_NESTING, too_deep
 from sflab.asl.model import read_json
 from sflab.errors import ApiError
 
@@ -214,22 +214,23 @@ def execution_input(text: str | None) -> str:
     said = None
     if not text.strip():
         said = "Invalid execution input."
+    elif len(text.encode("utf-8", "surrogatepass")) > MAX_BYTES:
+        said = f"The input is larger than {MAX_BYTES} bytes"
     else:
         try:
-            value = read_json(text)
-        except (ValueError, RecursionError) as e:
-            found = jackson.problem(text)
+            deep = too_deep(read_json(text))
+        except RecursionError:
+            deep = True
+        except ValueError as e:
+            deep, found = False, jackson.problem(text)
             said = found.message if found else str(e)
-        else:
-            said = f"It is nested deeper than {MAX_NESTING} levels" if too_deep(value) else None
+        said = f"The input is nested deeper than {MAX_NESTING} levels" if deep else said
     if said is not None:
         raise ApiError("InvalidExecutionInput", f"Invalid State Machine Execution Input: '{said}'")
     return text
 
 
-def page(
-    operation: str, request: Request, items: Sequence[T], key: Callable[[T], Any], *, most: int | None = None
-) -> tuple[list[T], str | None]:
+def page(operation: str, request: Request, items: Sequence[T], key: Callable[[T], Any]) -> tuple[list[T], str | None]:
     """Return (the items of the page asked for, the token of the next one).
 
     A token is of one operation and of the arguments it came with; it names the last item seen, so that what comes or
@@ -240,7 +241,7 @@ def page(
     first = 0
     if token := request.get("nextToken"):
         first = _after(token, asked, items, key)
-    last = first + (request.get("maxResults") or most or PAGE)
+    last = first + (request.get("maxResults") or PAGE)
     following = None
     if last < len(items):
         seen = json.dumps([asked, last, key(items[last - 1])]).encode()

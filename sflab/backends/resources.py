@@ -47,14 +47,17 @@ def _unqualified(given: Arn) -> None:
 
 
 def create_state_machine(account: Account, request: Request) -> dict[str, Any]:
-    """CreateStateMachine. Idempotent: role and tags may differ, they are ignored then (API reference)."""
+    """CreateStateMachine. Idempotent where all is the same, the definition as text (recorded).
+
+    Role and tags may differ, they are ignored then (API reference).
+    """
     check_name(name := request["name"])
     _version_description(request)
     type_ = request.get("type", "STANDARD")
     machine = state_machine(name, type_, request["definition"], role_of(request["roleArn"]))
     settings = _settings(request)
     tags = tags_of(request.get("tags", ()))
-    same = {"definition": machine.definition.raw, "type": type_, **settings}
+    same = {"definition": request["definition"], "type": type_, **settings}
     same |= {"publish": bool(request.get("publish")), "description": request.get("versionDescription")}
     account.adopt()
     if (known := account.machines.get(name)) is not None:
@@ -101,12 +104,11 @@ def update_state_machine(account: Account, request: Request) -> dict[str, Any]:
     changed = {name: value for name, value in _settings(request).items() if f"{name}Configuration" in request}
     if "definition" in request or role != old.role_arn:
         machine = state_machine(found.name, found.type, text, role)
-        if (machine, role) == (old.machine, old.role_arn):
-            machine, text = old.machine, old.text
+        machine = old.machine if (text, role) == (old.text, old.role_arn) else machine
         changed |= {"machine": machine, "text": text, "role_arn": role}
     now = account.now()
     new = replace(old, **changed)
-    if new != old or new.machine is not old.machine:
+    if new != old:
         found.revisions += 1
         found.revision = replace(new, id=account.uuid("revision", found.name, found.revisions), updated=now)
         account.local.machines[found.name] = new.machine
@@ -185,10 +187,9 @@ def list_state_machines(account: Account, request: Request) -> dict[str, Any]:
 
 def _published(account: Account, found: Machine, description: str | None) -> int:
     """Return the number of the current revision's version; it is published once."""
-    if found.versions and found.versions.get(max(found.versions), None):
-        newest = max(found.versions)
-        if newest == found.last and found.versions[newest].revision is found.revision:
-            return newest
+    newest = found.versions.get(found.last)
+    if newest is not None and newest.revision is found.revision:
+        return found.last
     if len(found.versions) >= MAX_VERSIONS:
         raise ApiError("ServiceQuotaExceededException", f"A state machine can have at most {MAX_VERSIONS} versions")
     found.last += 1
@@ -396,7 +397,7 @@ def delete_activity(account: Account, request: Request) -> dict[str, Any]:
     given = arn(request["activityArn"], "activity")
     account.adopt()
     if account.activities.pop(given.name, None):
-        account.local.activities.pop(given.name, None)
+        account.local.delete_activity(given.text)
     return {}
 
 

@@ -65,6 +65,7 @@ class Machine(Tasks, DistributedMap):
         "chance",
         "commands",
         "ends",
+        "gone",
         "map_runs",
         "now",
         "program",
@@ -100,6 +101,7 @@ class Machine(Tasks, DistributedMap):
         self.sequence = 0
         self.now = 0.0
         self.ends = math.inf
+        self.gone: set[str] = set()  # the ARNs of activities that were deleted
 
     @property
     def log(self) -> Log:

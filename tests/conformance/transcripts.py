@@ -149,7 +149,10 @@ class Transcript:
         if first["op"] == "describe_state_machine" and not out:
             said = self.case["expect"]["responses"][first["keys"][0]]
             out = [{name: said[name] for name in ("name", "definition", "roleArn")}]
-        return [self.params(machine) for machine in out]
+        made = [self.params(machine) for machine in out]
+        for each in made:  # a definition that is the same but for its spaces is another one
+            each["definition"] = json.dumps(json.loads(each["definition"]), indent=1)
+        return made
 
     def params(self, given: dict[str, Any]) -> dict[str, Any]:
         params = self.filled(given)
