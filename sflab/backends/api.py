@@ -436,7 +436,7 @@ def _counts(known: dict[str, int], total: int) -> dict[str, int]:
 
 
 def update_map_run(account: Account, request: Request) -> dict[str, Any]:
-    """UpdateMapRun: what is tolerated from now on."""
+    """UpdateMapRun: what is tolerated from now on. ``maxConcurrency`` is taken and changes nothing yet."""
     execution, run = _map_run(account, request["mapRunArn"])
     if run.status != "RUNNING":
         raise invalid(f"The map run is {run.status} and cannot be updated")
@@ -561,7 +561,7 @@ def respond(local: Local, target: str | None, body: bytes) -> tuple[int, bytes]:
         if len(body) > MAX_REQUEST:
             raise ApiError("RequestEntityTooLargeException", f"The request is larger than {MAX_REQUEST:,} bytes")
         request, account = check(operation, _request(body)), local.account
-        if operation in resources.OPERATIONS:
+        if operation in resources.LOCKED:
             with account.lock:
                 response = OPERATIONS[operation](account, request)
         else:

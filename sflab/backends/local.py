@@ -13,7 +13,6 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from sflab.asl.dataflow import MAX_BYTES, MAX_NESTING, too_deep
@@ -159,6 +158,7 @@ class Local:
         self.executions: list[LocalExecution] = []
         self._names: Counter[tuple[str, str]] = Counter()
         self._clock = Clock(rate)
+        self._account: Account | None = None
         self._first: float | None = None  # what the clock showed at *start*
         self._tokens: dict[str, _Asked] = {}
         self.activities: dict[str, deque[tuple[LocalExecution, ScheduleTask]]] = {}
@@ -230,12 +230,15 @@ class Local:
 
         return client(self)
 
-    @cached_property
+    @property
     def account(self) -> Account:
         """What the API keeps beside executions: state machines, versions, aliases, activities, tags."""
         from sflab.backends.account import Account
 
-        return Account(self)
+        with self._work:
+            if self._account is None:
+                self._account = Account(self)
+        return self._account
 
     @property
     def virtual(self) -> bool:

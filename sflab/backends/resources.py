@@ -127,12 +127,13 @@ def delete_state_machine(account: Account, request: Request) -> dict[str, Any]:
     """
     given = arn(request["stateMachineArn"], "stateMachine")
     _unqualified(given)
-    account.adopt()
-    if account.machines.pop(given.name, None):
+    with account.lock:
+        account.adopt()
+        found = account.machines.pop(given.name, None)
         account.local.machines.pop(given.name, None)
-        for execution in list(account.local.executions):
-            if execution.machine_arn == given.text and execution.run.running:
-                execution.drive.stop()
+    for execution in list(account.local.executions) if found else ():
+        if execution.machine_arn == given.text and execution.run.running:
+            execution.drive.stop()  # what waits for it goes on, with code of the user: not under the lock
     return {}
 
 
@@ -464,3 +465,5 @@ OPERATIONS = {
     "UpdateStateMachine": update_state_machine,
     "UpdateStateMachineAlias": update_state_machine_alias,
 }
+#: Those that are done under the account's lock from beginning to end.
+LOCKED = frozenset(OPERATIONS) - {"DeleteStateMachine"}

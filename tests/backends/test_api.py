@@ -8,10 +8,12 @@ from pathlib import Path
 
 import botocore.exceptions
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 import sflab as sf
 from sflab.backends import api
-from sflab.backends.requests import service
+from sflab.backends.requests import page, service
 
 HERE = "arn:aws:states:us-east-1:123456789012"
 ROLE = "arn:aws:iam::123456789012:role/runs"
@@ -238,9 +240,9 @@ BAD_MACHINES = [
 ]
 
 
-@pytest.mark.parametrize(("given", "code", "message"), BAD_MACHINES)
-def test_a_state_machine_that_cannot_be_is_refused(client, given, code, message):
-    said = refused(client, "create_state_machine", **{"name": "m", "definition": PASS, "roleArn": ROLE, **given})
+@pytest.mark.parametrize(("change", "code", "message"), BAD_MACHINES)
+def test_a_state_machine_that_cannot_be_is_refused(client, change, code, message):
+    said = refused(client, "create_state_machine", **{"name": "m", "definition": PASS, "roleArn": ROLE, **change})
     assert said[0] == code
     assert said[1].startswith(message)
     assert client.list_state_machines()["stateMachines"] == []
@@ -248,8 +250,8 @@ def test_a_state_machine_that_cannot_be_is_refused(client, given, code, message)
 
 @pytest.mark.parametrize("char", [*' \t<>{}[]?*"#%\\^|~`$&,;:/\x00\x1f\x7f\x85', "\ufffe", "\U0010ffff"])
 def test_names_have_no_such_characters(client, char):
-    for op, given in (("create_activity", {}), ("create_state_machine", {"definition": PASS, "roleArn": ROLE})):
-        assert refused(client, op, name=f"a{char}b", **given) == ("InvalidName", f"Invalid Name: 'a{char}b'")
+    for op, more in (("create_activity", {}), ("create_state_machine", {"definition": PASS, "roleArn": ROLE})):
+        assert refused(client, op, name=f"a{char}b", **more) == ("InvalidName", f"Invalid Name: 'a{char}b'")
 
 
 @pytest.mark.parametrize("name", ["a.b", "a-b_c", "ä", "a'b", "(a)", "a=b+c@d!", "日本"])
@@ -464,6 +466,73 @@ def test_requests_that_boto3_lets_nobody_make_are_refused_too(local):
     assert api.respond(local, name, b"") == (200, b'{"stateMachines": []}')
 
 
+ARNS = [
+    f"{HERE}:{rest}"
+    for rest in (
+        "stateMachine:m", "stateMachine:m:1", "stateMachine:m:live", "stateMachine:m:²", "stateMachine:m/each",
+        "stateMachine:", "execution:m:one", "execution:m/each:x", "express:m:one:x", "activity:pack", "mapRun:m/each:x",
+    )
+]  # fmt: skip
+JSON = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False)
+    | st.text(max_size=9)
+    | st.sampled_from(ARNS),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=6,
+)
+
+
+def fitting(shape, depth=0):
+    """Values that a shape of the model allows, and some that it does not."""
+    kind = shape.type_name
+    if depth > 3:
+        return JSON
+    if kind == "structure":
+        members = {name: fitting(inner, depth + 1) for name, inner in shape.members.items()}
+        needed = {name: members.pop(name) for name in shape.required_members}
+        return st.fixed_dictionaries(needed, optional=members)
+    if kind == "list":
+        return st.lists(fitting(shape.member, depth + 1), max_size=3)
+    if kind == "string":
+        words = st.sampled_from([*getattr(shape, "enum", ()), *ARNS, "m", "1", PASS, "{}", ROLE])
+        return words | st.text(max_size=20)
+    return st.booleans() if kind == "boolean" else st.integers(-1, 1001) | st.floats(0, 100)
+
+
+@pytest.mark.parametrize("operation", sorted(api.OPERATIONS))
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(data=st.data())
+def test_whatever_is_asked_is_answered_in_the_protocol(operation, data):
+    local = sf.Local({"charge": lambda event: event})
+    client = local.client()
+    arn = create(client, publish=True)
+    route = [{"stateMachineVersionArn": f"{arn}:1", "weight": 100}]
+    client.create_state_machine_alias(name="live", routingConfiguration=route)
+    client.create_activity(name="pack")
+    client.start_execution(stateMachineArn=arn, name="one")
+    request = data.draw(fitting(service().operation_model(operation).input_shape) | JSON)
+    status, body = api.respond(local, f"AWSStepFunctions.{operation}", json.dumps(request).encode())
+    answer = json.loads(body)
+    assert status in (200, 400)
+    assert isinstance(answer, dict)
+    assert ("__type" in answer) == (status == 400)
+
+
+@given(total=st.integers(0, 40), sizes=st.lists(st.integers(1, 9), min_size=50, max_size=50))
+def test_pages_give_everything_once_and_in_order(total, sizes):
+    items, seen, token = list(range(total)), [], None
+    for size in sizes:
+        given_token = {"nextToken": token} if token else {}
+        part, token = page("ListThings", {"maxResults": size, "filter": "x", **given_token}, items, lambda item: item)
+        seen += part
+        if token is None:
+            break
+    assert seen == items
+
+
 # ── versions and aliases ─────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -551,8 +620,8 @@ BAD_ROUTES = [
 @pytest.mark.parametrize(("routes", "message"), BAD_ROUTES)
 def test_routes_that_cannot_be_are_refused(client, routes, message):
     create(client, publish=True)
-    given = [{"stateMachineVersionArn": f"{HERE}:stateMachine:{to}", "weight": weight} for to, weight in routes]
-    said = refused(client, "create_state_machine_alias", name="live", routingConfiguration=given)
+    made = [{"stateMachineVersionArn": f"{HERE}:stateMachine:{to}", "weight": weight} for to, weight in routes]
+    said = refused(client, "create_state_machine_alias", name="live", routingConfiguration=made)
     assert said[0] == "ValidationException"
     assert said[1].startswith(message)
 
