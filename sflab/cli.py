@@ -92,24 +92,22 @@ def _parser() -> argparse.ArgumentParser:
     )
     run.add_argument("file", metavar="FILE", help="the definition, JSON or YAML")
     run.add_argument("--input", metavar="JSON|@FILE|-", help="the input: JSON, a file of it, or standard input ({})")
-    run.add_argument(
-        "--functions",
-        metavar="MODULE[:ATTR]",
-        help="Lambda functions: a module, or a dict, object or function in one; looked for in the current folder too",
-    )
-    run.add_argument(
-        "--mock",
-        metavar="NAME=JSON",
-        action="append",
-        default=[],
-        help="the answer of a task: NAME is a state, a resource (dynamodb:putItem) or a Lambda function, "
-        "JSON what the function returns or the service answers; may be repeated",
-    )
-    run.add_argument("--mock-rest", metavar="JSON", help="the answer of every task nothing else is bound to")
     run.add_argument("--express", action="store_true", help="run it as an Express workflow")
     run.add_argument("--rate", type=_rate, default=math.inf, help="seconds of the execution per second: 1 is real time")
-    run.add_argument("--seed", type=int, default=0, help="decides ids and jitter (0)")
     run.add_argument("--history", metavar="FILE", help="write the history there, as the AWS CLI prints it")
+
+    serve = command(
+        "serve",
+        serve_command,
+        "serve the Step Functions API here, for the AWS CLI, SDKs and Terraform",
+        "  sflab serve order.asl.json --functions shop:functions\n"
+        "  aws stepfunctions list-state-machines --endpoint-url http://127.0.0.1:8083",
+    )
+    serve.add_argument("files", metavar="FILE", nargs="*", help="state machines that are there from the start")
+    serve.add_argument("--port", type=int, default=8083, help="the port to listen on (8083); 0 takes a free one")
+    serve.add_argument("--host", help="listen on this address and not on loopback: anybody who reaches it can use it")
+    serve.add_argument("--express", action="store_true", help="the state machines are Express workflows")
+    serve.add_argument("--rate", type=_rate, default=1.0, help="seconds of an execution per second (1); inf: at once")
 
     graph = command(
         "graph",
@@ -130,7 +128,24 @@ def _parser() -> argparse.ArgumentParser:
     check.add_argument("files", metavar="FILE", nargs="+", help="definitions, JSON or YAML")
     check.add_argument("--express", action="store_true", help="check them as Express workflows")
 
-    for sub in (run, graph, check):
+    for sub in (run, serve):
+        sub.add_argument(
+            "--functions",
+            metavar="MODULE[:ATTR]",
+            help="Lambda functions: a module, or a dict, object or function in one; looked for in the current folder "
+            "too",
+        )
+        sub.add_argument(
+            "--mock",
+            metavar="NAME=JSON",
+            action="append",
+            default=[],
+            help="the answer of a task: NAME is a state, a resource (dynamodb:putItem) or a Lambda function, "
+            "JSON what the function returns or the service answers; may be repeated",
+        )
+        sub.add_argument("--mock-rest", metavar="JSON", help="the answer of every task nothing else is bound to")
+        sub.add_argument("--seed", type=int, default=0, help="decides ids and jitter (0)")
+    for sub in (run, graph, check, serve):
         sub.add_argument(
             "--set", metavar="TOKEN=VALUE", action="append", default=[], help="fill ${TOKEN} in; may be repeated"
         )
@@ -147,7 +162,7 @@ def run_command(options: argparse.Namespace) -> int:
     from sflab.backends.local import Local
 
     machine = _load(options.file, options)
-    mocked, tasks = _mocks(machine, options)
+    mocked, tasks = _mocks([machine], options)
     functions = {**_functions(options.functions), **mocked} if options.functions else mocked
     local = Local(functions, tasks, seed=options.seed, rate=options.rate)
     run, interrupted = local.start_execution(machine, _input(options.input)), False
@@ -161,6 +176,27 @@ def run_command(options: argparse.Namespace) -> int:
         run.history.save(options.history)
     print(json.dumps(_facts(run), indent=2) if options.json else _told(run))
     return 130 if interrupted else int(run.status != "SUCCEEDED")
+
+
+def serve_command(options: argparse.Namespace) -> int:
+    """Serve the API until somebody ends it."""
+    from sflab.backends.serve import Server, backend
+
+    machines = [_load(file, options) for file in options.files]
+    for machine in machines:
+        machine.check()
+    mocked, tasks = _mocks(machines, options)
+    functions = {**_functions(options.functions), **mocked} if options.functions else mocked
+    local = backend(functions, tasks, rate=options.rate, seed=options.seed, machines=machines)
+    server = Server(local, options.port, options.host)
+    print(server.told, flush=True)
+    try:
+        server.serve_forever(0.1)
+    except KeyboardInterrupt:
+        return 0
+    finally:
+        server.server_close()
+    return 0
 
 
 def graph_command(options: argparse.Namespace) -> int:
@@ -280,7 +316,7 @@ def _input(given: str | None) -> str | None:
     return text
 
 
-def _mocks(machine: StateMachine, options: argparse.Namespace) -> tuple[dict[str, Any], dict[str, Any]]:
+def _mocks(machines: list[StateMachine], options: argparse.Namespace) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return what --mock and --mock-rest say, as `Local` takes it: (functions, tasks)."""
     from sflab.asl.model import compact, resource
     from sflab.backends.functions import mock
@@ -289,15 +325,19 @@ def _mocks(machine: StateMachine, options: argparse.Namespace) -> tuple[dict[str
     for name, text in (_pair(each, "--mock") for each in options.mock):
         value = _json(text, f"--mock {name}")
         functions[name] = mock(value)
-        states = [p.state for p in machine.definition.places() if name == p.name and "Resource" in p.state]
+        places = [place for machine in machines for place in machine.definition.places()]
+        states = [p.state for p in places if name == p.name and "Resource" in p.state]
         if states or ":" in name:
             called = states[0]["Resource"] if states else name
             to = resource(called if str(called).startswith("arn:") else f"arn:aws:states:::{called}")
             invokes = to.kind == "task" and to.type.endswith("lambda") and to.pattern != "waitForTaskToken"
             answer = {"ExecutedVersion": "$LATEST", "Payload": value, "StatusCode": 200} if invokes else value
             tasks[name] = mock(answer)
-        elif not re.search(rf"(?<!\w){re.escape(name)}(Arn)?(?!\w)", compact(machine.definition.raw)):
-            _complain(f"--mock {name}: no state, resource or function is called so in {options.file}", 0)
+        elif machines and not any(
+            re.search(rf"(?<!\w){re.escape(name)}(Arn)?(?!\w)", compact(machine.definition.raw)) for machine in machines
+        ):
+            where = ", ".join(machine.definition.source for machine in machines)
+            _complain(f"--mock {name}: no state, resource or function is called so in {where}", 0)
     if options.mock_rest is not None:
         tasks["*"] = mock(_json(options.mock_rest, "--mock-rest"))
     return functions, tasks

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -375,3 +376,39 @@ def test_it_starts_fast(folder):
     done = subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
     assert sflab(folder, "--version") == (0, f"sflab {sf.__version__}\n", "")
+
+
+# ── serve ────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_serve_answers_until_it_is_interrupted(folder):
+    given = ("--functions", "shop:functions", "--mock", "Store={}", "--rate", "inf", "--port", "0")
+    process = start(folder, "serve", "order.asl.json", *given)
+    try:
+        line = process.stdout.readline()
+        url = re.match(
+            r"Step Functions on (http://127\.0\.0\.1:\d+): aws stepfunctions .* --endpoint-url \1, or ", line
+        )[1]
+        local = sf.AWS(endpoint_url=url, region="us-east-1", role_arn="arn:aws:iam::123456789012:role/r")
+        run = local.start_execution(sf.StateMachine.load(folder / "order.asl.json"), {"orderId": 42, "lines": [1, 2]})
+        assert run.result() == [10, 20]
+    finally:
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=20)
+    assert (process.returncode, out, err) == (0, "", "")
+
+
+@pytest.mark.parametrize(
+    ("args", "code", "message"),
+    [
+        (["--port", "70000"], 2, "sflab: port 70000: a port is a number from 0 to 65535\n"),
+        (["--port", "0", "--host", ""], 2, "sflab: host is empty: name one"),
+        (["nowhere.asl.json"], 1, "sflab: nowhere.asl.json: the definition cannot run"),
+        (["none.asl.json"], 2, "sflab: none.asl.json: no such file"),
+        (["order.asl.json", "--functions", "nothing"], 2, "sflab: --functions nothing: importing nothing failed"),
+        (["--rate", "0"], 2, "usage: sflab serve"),
+    ],
+)
+def test_serve_says_what_keeps_it_from_serving(folder, args, code, message):
+    assert sflab(folder, "serve", *args)[::2][0] == code
+    assert sflab(folder, "serve", *args)[2].startswith(message)

@@ -258,6 +258,13 @@ class Execution:
         """The Map Runs of its Distributed Maps, as far as the backend tells of them."""
         return []
 
+    def logs(self, level: str = "ALL", *, include_execution_data: bool = True) -> list[dict[str, Any]]:
+        """Return what Step Functions logs of it: CloudWatch log events, at *level* ALL, ERROR, FATAL or OFF."""
+        from sflab.backends.logs import log_events
+
+        events = self._events()
+        return log_events(events, self.arn, level=level, include_execution_data=include_execution_data)
+
     def cost(self, **options: Any) -> Bill:
         """Return what it cost with its child executions; *options* are those of `sflab.costs.estimate.bill`."""
         from sflab.costs.estimate import bill

@@ -8,17 +8,16 @@ import json
 import math
 import os
 import random
-import re
 import threading
 from collections import ChainMap, Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from sflab.asl.dataflow import MAX_BYTES, MAX_NESTING, too_deep
-from sflab.asl.model import JSON, compact, read_json
+from sflab.asl.model import JSON, read_json
 from sflab.backends.buckets import Bucket, access
+from sflab.backends.callbacks import ACCOUNT, Asked, Callbacks
 from sflab.backends.drivers import EPOCH, Clock, Drive, Replies, Resumed
 from sflab.backends.execution import Execution, History, Outcome
 from sflab.backends.functions import Mock, answer, mock
@@ -31,17 +30,16 @@ from sflab.engine.history import Event
 from sflab.engine.machine import Machine
 from sflab.engine.maprun import Histories
 from sflab.engine.messages import (
-    Heartbeat,
     Reply,
     ScheduleTask,
     TaskFailed,
-    TaskStarted,
     TaskSubmitted,
     TaskSucceeded,
 )
 from sflab.errors import ApiError, DefinitionError, TaskNotFoundError
 
 if TYPE_CHECKING:
+    from sflab.backends.account import Account
     from sflab.backends.services import Services
     from sflab.costs.latency import Measured
     from sflab.engine.messages import Command
@@ -49,7 +47,6 @@ if TYPE_CHECKING:
 
 #: How many executions may come of one: an execution that starts itself for ever ends here, on AWS at its quotas.
 MAX_FAMILY = 25_000
-ACCOUNT = "123456789012"
 
 
 class LocalExecution(Execution):
@@ -123,16 +120,7 @@ class LocalExecution(Execution):
         return self
 
 
-@dataclass(slots=True)
-class _Asked:
-    """A task that somebody may answer with its token; ``held`` is what they said before its request had come back."""
-
-    execution: LocalExecution
-    token: int
-    held: list[Reply] | None = field(default_factory=list)
-
-
-class Local:
+class Local(Callbacks):
     """Runs state machines in this process.
 
     *functions* binds Lambda function names to ``callable(event, context)`` or `sflab.mock`; *tasks* binds a state's
@@ -185,10 +173,13 @@ class Local:
         self.seed, self.rate, self.latency, self.region = seed, rate, latency, region
         self.start = EPOCH if start is None else start.timestamp()
         self.executions: list[LocalExecution] = []
-        self._names: set[tuple[str, str]] = set()
+        self._names: Counter[tuple[str, str]] = Counter()
         self._clock = Clock(rate)
-        self._tokens: dict[str, _Asked] = {}
-        self._activities: dict[str, deque[tuple[LocalExecution, ScheduleTask]]] = {}
+        self._account: Account | None = None
+        self._first: float | None = None  # what the clock showed at *start*
+        self._tokens: dict[str, Asked] = {}
+        self.activities: dict[str, deque[tuple[LocalExecution, ScheduleTask]]] = {}
+        self._gone: set[str] = set()
         self._work = threading.Condition()  # guards the tokens and the activities' queues
 
     @property
@@ -223,16 +214,30 @@ class Local:
         Raises DefinitionError when the definition or the input cannot be used, TaskNotFoundError when a task is
         reached that nothing is bound to.
         """
-        execution = self._prepare(
-            machine, input_text(input), self._name(machine, name), seed=self.seed, latency=self.latency
-        )
+        return self.launch(machine, input_text(input), name=name)
+
+    def launch(
+        self,
+        machine: StateMachine,
+        text: str,
+        *,
+        name: str | None = None,
+        before: Callable[[LocalExecution], None] | None = None,
+    ) -> LocalExecution:
+        """Run *machine* with the JSON text *text*, as `start_execution` does; *before* is told of it before it begins.
+
+        Raises DefinitionError, TaskNotFoundError.
+        """
+        execution = self._prepare(machine, text, self._name(machine, name), seed=self.seed, latency=self.latency)
         self.machines.setdefault(machine.name, machine)
         self.executions.append(execution)
+        if before is not None:
+            before(execution)
         try:
             self._begin(execution)
         except TaskNotFoundError:  # it shall be possible to bind the task and run again, under the same name
             self.executions.remove(execution)
-            self._names.discard((machine.name, execution.name))
+            self._names[machine.name, execution.name] -= 1
             raise
         return execution
 
@@ -254,78 +259,54 @@ class Local:
             self._begin(execution)
             yield execution
 
-    # ── answering from outside ───────────────────────────────────────────────────────────────────────────────────────
+    # ── as the service ───────────────────────────────────────────────────────────────────────────────────────────────
 
-    def send_task_success(self, task_token: str, output: JSON = None, *, after: float = 0.0) -> None:
-        """Answer the task that waits for *task_token* with *output*, JSON data or JSON text as AWS takes it.
+    def client(self) -> Any:
+        """Return a boto3 client of Step Functions that this backend answers; nothing reaches the network.
 
-        *after* lets so many seconds of the execution's time go by before. Raises ApiError as SendTaskSuccess does:
-        ``InvalidToken``, ``TaskTimedOut`` (the task does not wait any more), ``InvalidOutput``.
+        It has every operation of the service, with AWS's checks and error texts. State machines, executions and
+        activities are the same ones that the backend's own methods deal with.
         """
-        try:
-            value = read_json(output) if isinstance(output, str) else json.loads(json.dumps(output, allow_nan=False))
-        except (TypeError, ValueError, RecursionError) as e:
-            hint = f" A str is JSON text, as AWS takes it: {json.dumps(output)!r}" if isinstance(output, str) else ""
-            raise ApiError("InvalidOutput", f"Invalid Output: '{e}'{hint}") from None
-        self._tell(task_token, lambda token: TaskSucceeded(token, value), after)
+        from sflab.backends.api import client
 
-    def send_task_failure(
-        self, task_token: str, error: str | None = None, cause: str | None = None, *, after: float = 0.0
-    ) -> None:
-        """Let the task that waits for *task_token* fail. Raises ApiError as `send_task_success` does."""
-        self._tell(task_token, lambda token: TaskFailed(token, error, cause), after)
+        return client(self)
 
-    def send_task_heartbeat(self, task_token: str, *, after: float = 0.0) -> None:
-        """Say that the work for *task_token* goes on. Raises ApiError as `send_task_success` does."""
-        self._tell(task_token, Heartbeat, after)
+    @property
+    def account(self) -> Account:
+        """What the API keeps beside executions: state machines, versions, aliases, activities, tags."""
+        from sflab.backends.account import Account
 
-    def _tell(self, task_token: str, reply: Callable[[int], Reply], after: float) -> None:
         with self._work:
-            asked = self._tokens.get(task_token)
-            if asked is None or asked.token not in asked.execution.run.waits:
-                self._tokens.pop(task_token, None)
-                if re.fullmatch("[0-9a-f]{128}", task_token):
-                    raise ApiError("TaskTimedOut", "Task Timed Out: 'Provided task does not exist anymore'")
-                raise ApiError("InvalidToken", "Invalid Token: 'Invalid token'")
-            one = reply(asked.token)
-            if not isinstance(one, Heartbeat) and not after:
-                del self._tokens[task_token]
-            if asked.held is not None and not after:
-                asked.held.append(one)
-                return
-        asked.execution.drive.tell(one, after=after)
+            if self._account is None:
+                self._account = Account(self)
+        return self._account
 
-    def create_activity(self, name: str) -> str:
-        """Make an activity known, so that its tasks wait for a worker; returns its ARN."""
-        with self._work:
-            self._activities.setdefault(name, deque())
-        return f"arn:aws:states:{self.region}:{ACCOUNT}:activity:{name}"
+    @property
+    def virtual(self) -> bool:
+        """Whether time is virtual: it stands still unless something happens."""
+        return self._clock.virtual
 
-    def get_activity_task(
-        self, activity_arn: str, worker_name: str | None = None, *, wait: float = 0.0
-    ) -> dict[str, str] | None:
-        """Take the oldest task of an activity: ``{"taskToken", "input"}``, input as JSON text; None when there is none.
+    def done(self, machine: StateMachine, command: ScheduleTask) -> list[Reply]:
+        """Have one task done for *machine* outside of an execution; return its replies.
 
-        *wait* is how many seconds of yours to wait for one. Raises ApiError ``ActivityDoesNotExist``.
+        Raises TaskNotFoundError when nothing is bound to it.
         """
-        queue = self._activities.get(activity_arn.rpartition(":")[2])
-        if queue is None:
-            raise ApiError("ActivityDoesNotExist", f"Activity Does Not Exist: '{activity_arn}'")
+        execution = self._prepare(machine, "{}", machine.name, seed=self.seed, latency=None, clock=Clock())
+        replies = self._bound(execution, command, random.Random(f"{self.seed}/{command.state}"))
+        return [reply for _, reply in (replies() if callable(replies) else replies)]
+
+    def now(self) -> float:
+        """Return the moment in epoch seconds: *start*, and at a finite rate what has passed since somebody first asked.
+
+        So the first execution begins at *start*, and later ones later.
+        """
+        if self._clock.virtual:
+            return self.start
+        passed = self._clock.now()
         with self._work:
-            if not queue and wait:
-                self._work.wait_for(lambda: bool(queue), wait)
-            while queue:
-                execution, command = queue.popleft()
-                if command.token in execution.run.waits:
-                    break
-            else:
-                return None
-            rng = random.Random(f"{self.seed}/{execution.arn}/{command.token}")
-            token = f"{rng.getrandbits(512):0128x}"
-            self._tokens[token] = _Asked(execution, command.token, None)
-            execution.tokens.append(token)
-        execution.drive.tell(TaskStarted(command.token, worker_name))
-        return {"taskToken": token, "input": compact(command.parameters)}
+            if self._first is None:
+                self._first = passed
+            return self.start + passed - self._first
 
     # ── an execution and its tasks ───────────────────────────────────────────────────────────────────────────────────
 
@@ -342,20 +323,23 @@ class Local:
     ) -> LocalExecution:
         kind = "execution" if machine.type == "STANDARD" else "express"
         here = f"arn:aws:states:{self.region}:{ACCOUNT}"
-        suffix = "" if machine.type == "STANDARD" else f":{random.Random(f'{seed}/{name}').getrandbits(64):016x}"
+        uses = self._names[machine.name, name]  # an Express execution's name may be used again
+        rng = random.Random(f"{seed}/{name}/{uses}" if uses > 1 else f"{seed}/{name}")
+        suffix = "" if machine.type == "STANDARD" else f":{rng.getrandbits(64):016x}"
         run = Machine(
             machine.program,
             type=machine.type,
             arn=f"{here}:{kind}:{machine.name}:{name}{suffix}",
             machine_arn=f"{here}:stateMachine:{machine.name}",
-            role_arn=f"arn:aws:iam::{ACCOUNT}:role/sflab",
+            role_arn=machine.role_arn or f"arn:aws:iam::{ACCOUNT}:role/sflab",
             region=self.region,
             seed=f"{seed}/{machine.name}/{name}",
             dispatch=self.dispatch_rate,
             histories=self.histories,
         )
+        run.gone = self._gone
         clock = clock or (Clock() if self._clock.virtual else self._clock)
-        start = parent.drive.machine.now if parent else self.start
+        start = parent.drive.machine.now if parent else self.now()
         drive = Drive(run, lambda command: self._do(execution, command, seed, latency), start=start, clock=clock)
         execution = LocalExecution(machine, drive, text, parent)
         self._attend(execution)
@@ -396,11 +380,6 @@ class Local:
         drive.clock.post(lambda: drive.begin(execution.input_text))
         drive.begun.wait()
 
-    def _forget(self, execution: LocalExecution) -> None:
-        with self._work:
-            for token in execution.tokens:
-                self._tokens.pop(token, None)
-
     def _do(
         self, execution: LocalExecution, command: ScheduleTask, seed: int, latency: Measured | None
     ) -> Replies | Callable[[], Replies]:
@@ -410,7 +389,7 @@ class Local:
         rng = random.Random(f"{seed}/{name}/{where}/{command.pointer}/{command.attempt}/{command.token}")
         asked = None
         if command.task_token is not None:
-            asked = _Asked(execution, command.token)
+            asked = Asked(execution, command.token)
             with self._work:
                 self._tokens[command.task_token] = asked
             execution.tokens.append(command.task_token)
@@ -454,9 +433,9 @@ class Local:
         for bound in (name, command.resource) if name is not None else ():
             if bound in self.functions:
                 return _answered(self.functions[bound], command, rng, as_function=True)
-        if command.kind == "activity" and name in self._activities:
+        if command.kind == "activity" and name in self.activities:
             with self._work:
-                self._activities[name].append((execution, command))
+                self.activities[name].append((execution, command))
                 self._work.notify_all()
             return []
         if starts_execution(command) and (machine := self._machine(command)):
@@ -471,22 +450,6 @@ class Local:
         if not known or starts_execution(command):
             raise TaskNotFoundError(self._unbound(command, name))
         return functools.partial(self._services.answer, command, rng, at=execution.run.now)
-
-    def _sent(self, command: ScheduleTask, rng: random.Random) -> Reply:
-        """A task that answers another one, by its token."""
-        given = command.parameters if isinstance(command.parameters, dict) else {}
-        token, output = str(given.get("TaskToken")), given.get("Output")
-        try:
-            match command.action:
-                case "sendTaskSuccess":
-                    self.send_task_success(token, output if isinstance(output, str) else compact(output))
-                case "sendTaskFailure":
-                    self.send_task_failure(token, given.get("Error"), given.get("Cause"))
-                case _:
-                    self.send_task_heartbeat(token)
-        except ApiError as e:
-            return refused(e, command, rng)
-        return TaskSucceeded(command.token, {})
 
     # ── executions that executions start ─────────────────────────────────────────────────────────────────────────────
 
@@ -514,7 +477,7 @@ class Local:
             child = self._child(parent, machine, command.parameters)
         except ApiError as e:
             return [(0.0, refused(e, command, rng))]
-        drive = child.drive
+        drive, child.run.root.run.sync = child.drive, sync
         if waits:
             parent.waits_for[command.token] = child
         drive.on_end = functools.partial(self._child_ended, child, command)
@@ -567,16 +530,17 @@ class Local:
         )
 
     def _name(self, machine: StateMachine, name: str | None) -> str:
-        """Return *name*, or the next free one; a name is used once for a machine."""
-        if name is None:
-            number = len(self.executions) + 1
-            while (machine.name, f"run-{number:04d}") in self._names:
-                number += 1
-            name = f"run-{number:04d}"
-        elif (machine.name, name) in self._names:
-            arn = f"arn:aws:states:{self.region}:{ACCOUNT}:execution:{machine.name}:{name}"
-            raise DefinitionError(f"Execution Already Exists: '{arn}'. Give it another name, or none.")
-        self._names.add((machine.name, name))
+        """Return *name*, or the next free one; a name is used once for a Standard machine."""
+        with self._work:
+            if name is None:
+                number = len(self.executions) + 1
+                while self._names[machine.name, f"run-{number:04d}"]:
+                    number += 1
+                name = f"run-{number:04d}"
+            elif self._names[machine.name, name] and machine.type == "STANDARD":
+                arn = f"arn:aws:states:{self.region}:{ACCOUNT}:execution:{machine.name}:{name}"
+                raise DefinitionError(f"Execution Already Exists: '{arn}'. Give it another name, or none.")
+            self._names[machine.name, name] += 1
         return name
 
     def __repr__(self) -> str:

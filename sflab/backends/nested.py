@@ -72,7 +72,7 @@ def ended(execution: Execution, command: ScheduleTask) -> Reply:
         return json.loads(text) if read else text
 
     said: dict[str, JSON] = {
-        "BillingDetails": {"BilledDurationInMilliseconds": _billed(over - begun), "BilledMemoryUsedInMB": 64},
+        "BillingDetails": {"BilledDurationInMilliseconds": billed(over - begun), "BilledMemoryUsedInMB": 64},
         "Cause": execution.cause,
         "Error": execution.error,
         "ExecutionArn": execution.arn,
@@ -121,7 +121,7 @@ def request_id(rng: random.Random) -> str:
     return str(uuid.UUID(int=rng.getrandbits(128), version=4))
 
 
-def _billed(seconds: float) -> int:
+def billed(seconds: float) -> int:
     """Milliseconds an Express execution is billed: "rounded up to the nearest 100 ms" (pricing page)."""
     return max(1, -(-round(seconds * 1000) // 100)) * 100
 

@@ -17,8 +17,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sflab.asl.model import JSON
+from sflab.backends.callbacks import ACCOUNT
 from sflab.backends.execution import Execution, History, Outcome
-from sflab.backends.local import ACCOUNT, Local, LocalExecution, input_text
+from sflab.backends.local import Local, LocalExecution, input_text
 from sflab.engine.history import ENDS, Event, details
 from sflab.engine.machine import Machine
 from sflab.engine.recorded import checked

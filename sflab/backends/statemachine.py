@@ -30,13 +30,16 @@ TYPES = ("STANDARD", "EXPRESS")
 class StateMachine:
     """A definition in the Amazon States Language, with a name and a type.
 
-    Make one with `StateMachine.load`. As a cell's value it draws itself; it is never changed.
+    Make one with `StateMachine.load`. As a cell's value it draws itself; it is never changed. ``role_arn`` is the role
+    it was created with over the API, None otherwise.
     """
 
-    def __init__(self, definition: Definition, *, name: str = "machine", type: str = "STANDARD") -> None:
+    def __init__(
+        self, definition: Definition, *, name: str = "machine", type: str = "STANDARD", role_arn: str | None = None
+    ) -> None:
         if type not in TYPES:
             raise DefinitionError(f"type must be STANDARD or EXPRESS, not {type!r}")
-        self.definition, self.name, self.type = definition, name, type
+        self.definition, self.name, self.type, self.role_arn = definition, name, type, role_arn
 
     @classmethod
     def load(

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 from sflab.asl.model import JSON, StatesError, compact
 from sflab.backends import mocks
+from sflab.backends.callbacks import ACCOUNT
 from sflab.backends.drivers import EPOCH
 from sflab.backends.functions import Mock, answer
 from sflab.backends.functions import mock as mocked
-from sflab.backends.local import ACCOUNT, function_name, input_text
+from sflab.backends.local import function_name, input_text
 from sflab.engine import teststate
 from sflab.engine.messages import ScheduleTask, TaskFailed, TaskSucceeded
 from sflab.errors import ApiError, TaskNotFoundError

@@ -23,7 +23,7 @@ class Run:
 
     __slots__ = (
         "arn", "cap", "cause", "error", "input", "log", "machine_arn", "redriven_at", "redrives", "result", "role_arn",
-        "started_at", "status", "type",
+        "started_at", "status", "sync", "type",
     )  # fmt: skip
 
     def __init__(self, arn: str, machine_arn: str, role_arn: str, *, type: str, cap: int) -> None:
@@ -36,6 +36,7 @@ class Run:
         self.result: JSON = None  # what it gave, once it has succeeded
         self.error: str | None = None
         self.cause: str | None = None
+        self.sync = False  # whether StartSyncExecution started it
 
     @property
     def name(self) -> str:
@@ -62,8 +63,9 @@ class Run:
             "StartTime": iso(self.started_at),
             "Name": self.name,
             "RoleArn": self.role_arn,
-            "RedriveCount": self.redrives,
         }
+        if not self.sync:  # recorded: an Express execution has it too, unless it is synchronous
+            execution["RedriveCount"] = self.redrives
         if self.redrives:
             execution["RedriveTime"] = iso(self.redriven_at)
         return {

@@ -69,6 +69,7 @@ class Machine(Tasks, DistributedMap, Redrive):
         "dispatch",
         "ends",
         "generator",
+        "gone",
         "histories",
         "map_runs",
         "now",
@@ -110,6 +111,7 @@ class Machine(Tasks, DistributedMap, Redrive):
         self.sequence = 0
         self.now = 0.0
         self.ends = math.inf
+        self.gone: set[str] = set()  # the ARNs of activities that were deleted
 
     @property
     def chance(self) -> random.Random:

@@ -36,6 +36,7 @@ class Tasks:
 
     if TYPE_CHECKING:
         commands: list[Command]
+        gone: set[str]
         now: float
         region: str
         waits: dict[int, tuple[Frame, str]]
@@ -70,6 +71,8 @@ class Tasks:
                 "LambdaFunctionScheduled", frame.last, self.now, resource.text, parameters, timeout, role
             )
         else:
+            if resource.text in self.gone:  # nothing is scheduled (recorded: test_activity_task_on_deleted)
+                raise runtime_error(f"The activity {resource.text} does not exist.")
             frame.last = frame.log.write(
                 "ActivityScheduled", frame.last, self.now, resource.text, parameters, timeout, heartbeat
             )

@@ -6,6 +6,7 @@ import json
 import random
 import re
 import sys
+from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -59,7 +60,12 @@ def test_a_history_that_stops_at_any_moment_goes_on_to_the_same_end(case, data):
     assume(moments)
     kept = events[: data.draw(st.sampled_from(moments))]
     machine, due = resume(drive.machine.program, kept, seed=seed)
-    further = Resumed(machine, Worker(seed), due=(), first=machine.proceed, clock=Clock())
+    worker = Worker(seed)
+    asked = sum(e["type"].endswith("Scheduled") for e in kept)
+    worker.asked = Counter((c.path, c.pointer, c.attempt) for c in drive.worker.commands[:asked])
+    again = [one.command for one in due if not isinstance(one.command, StartTimer)]
+    worker.asked.subtract((c.path, c.pointer, c.attempt) for c in again)
+    further = Resumed(machine, worker, due=(), first=machine.proceed, clock=Clock())
     for one in due:
         if isinstance(one.command, StartTimer):
             further.clock.push(further, one.at + one.command.seconds, TimerFired(one.command.token))
