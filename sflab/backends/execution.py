@@ -265,6 +265,12 @@ class Execution:
         events = self._events()
         return log_events(events, self.arn, level=level, include_execution_data=include_execution_data)
 
+    def status_changes(self) -> list[dict[str, Any]]:
+        """Return the "Step Functions Execution Status Change" events that EventBridge is sent of it (Standard only)."""
+        from sflab.backends.logs import status_changes
+
+        return status_changes(self) if self.machine.type == "STANDARD" else []
+
     def cost(self, **options: Any) -> Bill:
         """Return what it cost with its child executions; *options* are those of `sflab.costs.estimate.bill`."""
         from sflab.costs.estimate import bill

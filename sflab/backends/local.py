@@ -449,7 +449,8 @@ class Local(Callbacks):
         known = name is None or (self._session is not None and command.kind != "activity")
         if not known or starts_execution(command):
             raise TaskNotFoundError(self._unbound(command, name))
-        return functools.partial(self._services.answer, command, rng, at=execution.run.now)
+        of = (execution.machine_arn, execution.arn)
+        return functools.partial(self._services.answer, command, rng, at=execution.run.now, of=of)
 
     # ── executions that executions start ─────────────────────────────────────────────────────────────────────────────
 

@@ -405,3 +405,15 @@ def test_a_history_is_as_long_as_it_was_when_it_was_taken_and_is_saved_as_it_was
             .read_text()
             .startswith('{\n "events": [\n  {\n   "timestamp": "2030-01-01T00:00:00+00:00"')
         )
+
+
+def test_status_changes_are_what_eventbridge_is_sent():
+    running, ended = sf.Local().start_execution(machine(), {"a": 1}).status_changes()
+    assert (running["source"], running["detail-type"]) == ("aws.states", "Step Functions Execution Status Change")
+    assert (running["detail"]["status"], running["detail"]["stopDate"]) == ("RUNNING", None)
+    assert (ended["detail"]["status"], ended["detail"]["output"]) == ("SUCCEEDED", '{"a": 1}')
+    assert sf.Local().start_execution(machine().as_express()).status_changes() == []
+    waits = sf.Local(tasks={"Charge": sf.mock(error="Declined", cause="no")}).start_execution(task())
+    failed = waits.status_changes()[-1]["detail"]
+    assert (failed["status"], failed["error"], failed["redriveStatus"]) == ("FAILED", "Declined", "REDRIVABLE")
+    assert failed["outputDetails"] is None

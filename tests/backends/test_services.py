@@ -551,3 +551,18 @@ def test_emrs_own_parameters_are_an_object_too(local, action):
     command = ScheduleTask(1, "S", "/", 1, "task", "", "elasticmapreduce", action, "", None)
     ((_, reply),) = local._services.answer(command, random.Random(0), at=0.0)
     assert reply.error == "States.Runtime"
+
+
+def test_events_a_workflow_puts_name_the_workflow_among_their_resources():
+    local = sf.Local()
+    sqs, events = local.session.client("sqs"), local.session.client("events")
+    queue = sqs.create_queue(QueueName="out")["QueueUrl"]
+    events.put_rule(Name="all", EventPattern=json.dumps({"source": ["shop"]}))
+    events.put_targets(Rule="all", Targets=[{"Id": "1", "Arn": "arn:aws:sqs:us-east-1:123456789012:out"}])
+    entry = {"Detail": {"a": 1}, "DetailType": "d", "Source": "shop", "Resources": ["mine"]}
+    for action, added in (("events:putEvents", 2), ("aws-sdk:eventbridge:putEvents", 0)):
+        given = entry if added else {**entry, "Detail": '{"a": 1}'}
+        done = run(local, action, {"Entries": [given]})
+        (message,) = sqs.receive_message(QueueUrl=queue)["Messages"]
+        assert json.loads(message["Body"])["resources"] == ["mine", done.machine_arn, done.arn][: 1 + added]
+        sqs.delete_message(QueueUrl=queue, ReceiptHandle=message["ReceiptHandle"])

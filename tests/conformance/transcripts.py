@@ -16,6 +16,7 @@ from typing import Any
 from sflab.backends.callbacks import ACCOUNT
 from sflab.backends.functions import mock
 from sflab.backends.local import Local
+from sflab.backends.statemachine import StateMachine
 from sflab.engine.history import details
 
 Case = dict[str, Any]
@@ -372,4 +373,41 @@ def check_logs(case: Case, compare: Any) -> list[str]:
     return transcript.problems
 
 
-CHECKS = {"api": check_api, "express_sync": check_sync, "express_async": check_logs, "logs": check_logs}
+def check_eventbridge(case: Case, compare: Any) -> list[str]:
+    """Differences between what came out of EventBridge and ours: status changes, or the events a workflow put."""
+    names = {"<partition>": "aws", "<region>": "us-east-1", **case["bindings"]}
+
+    def known(item: Any) -> Any:
+        text = item if isinstance(item, str) else json.dumps(item)
+        for name, concrete in names.items():
+            text = text.replace(name, concrete)
+        return text.replace(RECORDED, ACCOUNT)
+
+    machine_name, name = known(case["execution_arn"]).split(":")[6:8]
+    local = Local()
+    sqs, events = local.session.client("sqs"), local.session.client("events")
+    queue = sqs.create_queue(QueueName="out")["QueueUrl"]
+    arn = f"arn:aws:sqs:us-east-1:{ACCOUNT}:out"
+    events.put_rule(Name="all", EventPattern=json.dumps({"source": ["some.source"]}))
+    events.put_targets(Rule="all", Targets=[{"Id": "1", "Arn": arn}])
+    run = local.start_execution(
+        StateMachine.load(json.loads(known(case["definition"])), name=machine_name), known(case["input"]), name=name
+    )
+    ours = run.status_changes()
+    if any(event["source"] == "some.source" for event in case["expect"]["events"]):
+        messages = sqs.receive_message(QueueUrl=queue, MaxNumberOfMessages=10).get("Messages", [])
+        ours = [{"account": ACCOUNT, **json.loads(message["Body"])} for message in messages]  # moto leaves it out
+    told = json.loads(json.dumps(ours).replace(ACCOUNT, RECORDED))
+    wanted = json.loads(known(case["expect"]["events"]).replace(ACCOUNT, RECORDED))
+    out: list[str] = []
+    compare.Matcher(case).value(wanted, told, "events", out)
+    return out
+
+
+CHECKS = {
+    "api": check_api,
+    "express_sync": check_sync,
+    "express_async": check_logs,
+    "logs": check_logs,
+    "eventbridge": check_eventbridge,
+}
