@@ -393,7 +393,10 @@ class _Checker:
                         self.warn("NOT_EVALUATED", said, where + step(name))
             elif isinstance(item, list):
                 todo += [(inner, f"{where}/{i}") for i, inner in enumerate(item)]
-            elif isinstance(item, str) and not TOKEN.search(item):
+            elif isinstance(item, str) and (token := TOKEN.search(item)):
+                if jsonata.is_expression(item) and any(jsonata.faults(item)):
+                    self.warn(UNRESOLVED, f"{token[0]} has to become a value before this can run", where)
+            elif isinstance(item, str):
                 self.expression(item, where, unstep(where[len(pointer) :]), kind)
 
     def expression(self, text: str, pointer: str, field: list[str], kind: str) -> None:

@@ -6,14 +6,12 @@ its class's name. A *mock* (`mock`) answers without code: a result, an error, a 
 
 from __future__ import annotations
 
-import asyncio
 import inspect
 import json
 import random
 import traceback
 import uuid
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -163,6 +161,9 @@ def _awaited(made: Any) -> Any:
     """Return what an ``async def`` function comes to; a notebook's own loop is running, so it is given another."""
     if not inspect.iscoroutine(made):
         return made
+    import asyncio  # imported here, as it takes as long as all of sflab
+    from concurrent.futures import ThreadPoolExecutor
+
     with ThreadPoolExecutor(1, thread_name_prefix="sflab-async") as other:
         return other.submit(asyncio.run, made).result()
 

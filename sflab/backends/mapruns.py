@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import sqlite3
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
@@ -16,14 +15,16 @@ from typing import TYPE_CHECKING, Any, overload
 from sflab.asl.model import compact
 from sflab.backends.execution import Execution, Outcome
 from sflab.backends.statemachine import StateMachine
-from sflab.costs.usage import Children
 from sflab.engine import maprun
 from sflab.engine.history import Event, normalise
 from sflab.errors import SflabError
 
 if TYPE_CHECKING:
+    import sqlite3
+
     import pandas as pd
 
+    from sflab.costs.usage import Children
     from sflab.engine.frames import Run
 
 #: What ``sf.Local(histories=…)`` may be, beside a folder.
@@ -84,6 +85,8 @@ class Archive:
 
     def _opened(self) -> sqlite3.Connection:
         if self.connection is None:
+            import sqlite3  # imported here: few runs write histories to disk
+
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self.connection = sqlite3.connect(self.path, check_same_thread=False)
             self.connection.execute(
@@ -214,6 +217,8 @@ class MapRun:
 
     def billed(self) -> Children:
         """Return the child executions as `sflab.costs.usage.Meter` counts them."""
+        from sflab.costs.usage import Children
+
         record = self.record
         statuses = maprun.STATUSES[1:]
         counts = {status: record.codes.count(code) for code, status in enumerate(statuses, 1)}

@@ -9,6 +9,7 @@ import time
 
 import pytest
 
+import sflab as sf
 from sflab.asl import fields
 from sflab.asl.choice import RULE_FIELDS
 from sflab.asl.kinds import KINDS
@@ -432,3 +433,16 @@ def test_what_a_distributed_map_may_not_say(more, location, message):
 )
 def test_what_a_distributed_map_may_say(more):
     assert not [f for f in found(machine(A=distributed(**more))) if f[0] == "ERROR"]
+
+
+@pytest.mark.parametrize("runs", [True, False])
+def test_a_token_in_an_expression_has_to_become_a_value_where_it_does_not_parse_without(runs):
+    text = "{% '${Name}' = 'x' %}" if runs else "{% ${Enabled} = true %}"
+    raw = {"QueryLanguage": "JSONata", **machine(A={"Type": "Pass", "Output": text, "End": True})}
+    saga = sf.StateMachine.load(raw)
+    assert ("UNRESOLVED_VALUE" in {d.code for d in saga.validate()}) != runs
+    if runs:
+        assert sf.Local().start_execution(saga).output is False
+    else:
+        with pytest.raises(sf.DefinitionError, match=r"\$\{Enabled\} has to become a value before this can run"):
+            sf.Local().start_execution(saga)
