@@ -272,6 +272,13 @@ class DistributedMap:
         else:
             self._proceed(parent)
 
+    def _give_up_child(self, parent: Frame, child: Frame) -> None:
+        """Stop a child execution; one that ended at this very moment keeps the end it had."""
+        self._close(child, "ABORTED", "ExecutionAborted", 0, StatesError(None))
+        run = parent.map_run
+        if run is not None and child.index in run.live:
+            run.end(child.index, self.now, child.run.result)
+
     def _child_aborted(self, parent: Frame, child: Frame) -> None:
         """A child execution was stopped, for its Map Run or what is around that ended."""
         if parent.map_run is not None and child.index in parent.map_run.live:
@@ -291,7 +298,7 @@ class DistributedMap:
         run = frame.map_run
         assert run is not None  # noqa: S101 - it has begun
         for child in list(frame.children.values()):
-            self._close(child, "ABORTED", "ExecutionAborted", 0, StatesError(None))
+            self._give_up_child(frame, child)
         frame.children.clear()
         self._release(frame)
         if run.inputs and e.error != "States.ResultWriterFailed" and run.status == "RUNNING":

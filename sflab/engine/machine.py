@@ -507,7 +507,7 @@ class Machine(Tasks, DistributedMap, Redrive):
             if child.run is frame.run:
                 self._abort(child, failing)
             else:
-                self._close(child, "ABORTED", "ExecutionAborted", 0, StatesError(None))
+                self._give_up_child(frame, child)
         frame.children.clear()
         if frame.map_run is not None and frame.map_run.stopped_at is None:
             frame.map_run.close("ABORTED", self.now)

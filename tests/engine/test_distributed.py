@@ -670,6 +670,7 @@ def test_counts_add_up_order_is_kept_and_no_more_run_than_may(*, items, limit, r
         peak = max(peak, counts["running"])
         drive.proceed(until=drive.pending()[0][0])
     (map_run,) = run.map_runs
+    assert map_run.live == {}, "whatever ends at the same moment has an end of its own"
     counts, of_items = map_run.execution_counts, map_run.item_counts
     assert of_items["total"] == len(items)
     assert not limit or peak <= limit
