@@ -566,3 +566,13 @@ def test_events_a_workflow_puts_name_the_workflow_among_their_resources():
         (message,) = sqs.receive_message(QueueUrl=queue)["Messages"]
         assert json.loads(message["Body"])["resources"] == ["mine", done.machine_arn, done.arn][: 1 + added]
         sqs.delete_message(QueueUrl=queue, ReceiptHandle=message["ReceiptHandle"])
+
+
+@pytest.mark.xfail(
+    strict=True,
+    reason="AWS refuses a field that a request does not have before it schedules the task; here it is begun",
+)
+def test_a_request_with_a_field_there_is_not_is_refused_before_it_is_scheduled():
+    done = run(sf.Local(), "dynamodb:putItem", {"TableName": "t", "Item": {}, "Nope": 1})
+    assert done.error == "States.Runtime"
+    assert "TaskScheduled" not in kinds(done)
