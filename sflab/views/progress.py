@@ -206,6 +206,8 @@ class _Tally:
         for visit in self.progress.visits:
             if visit.type != "Map":
                 continue
+            if any(self.progress.by_id[i]["type"] == "MapRunStarted" for i in visit.events):
+                continue  # a history does not tell of child executions
             done, length = 0, 0
             for i in visit.events:
                 event = self.progress.by_id[i]

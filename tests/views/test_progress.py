@@ -107,3 +107,12 @@ def test_a_redrive_takes_back_what_failed_and_shows_it_running():
     assert shown["A"] == [(False, "RUNNING"), (False, "SUCCEEDED")]
     assert [status for _, status in shown["B"]] == ["RUNNING", "FAILED", "FAILED", "RUNNING", "SUCCEEDED"]
     assert shown["P"] == [(False, "RUNNING"), (False, "FAILED"), (False, "RUNNING"), (True, "SUCCEEDED")]
+
+
+def test_a_distributed_map_shows_no_count_for_its_history_tells_of_none():
+    inner = {"StartAt": "I", "States": {"I": {"Type": "Pass", "End": True}}}
+    config = {"ProcessorConfig": {"Mode": "DISTRIBUTED", "ExecutionType": "STANDARD"}}
+    for more, shown in (({}, "2/2"), (config, "")):
+        raw = {"StartAt": "M", "States": {"M": {"Type": "Map", "ItemProcessor": {**inner, **more}, "End": True}}}
+        run = sf.Local().start_execution(sf.StateMachine.load(raw), [1, 2])
+        assert progress.read(run.machine.definition, run.history.events).last("/States/M").done == shown
