@@ -14,10 +14,9 @@ import json
 import math
 import random
 import re
-import uuid
 from typing import TYPE_CHECKING, Any
 
-from sflab.asl.model import JSON, StatesError, compact, read_json
+from sflab.asl.model import JSON, StatesError, compact, drawn_uuid, read_json
 from sflab.asl.paths import PathSyntaxError, Scope, compile_path
 
 if TYPE_CHECKING:
@@ -197,10 +196,6 @@ def _math_random(chance: random.Random, start: JSON, end: JSON, seed: JSON = Non
     return (chance if seed is None else random.Random(_integer(seed))).randrange(start, end)
 
 
-def _uuid(chance: random.Random) -> JSON:
-    return str(uuid.UUID(int=chance.getrandbits(128), version=4))
-
-
 #: name -> (least arguments, most, function); Format takes any number.
 FUNCTIONS: dict[str, tuple[int, int, Callable[..., JSON]]] = {
     "States.Array": (0, 1_000, lambda *items: list(items)),
@@ -220,7 +215,7 @@ FUNCTIONS: dict[str, tuple[int, int, Callable[..., JSON]]] = {
     "States.MathRandom": (2, 3, _math_random),
     "States.StringSplit": (2, 2, _split),
     "States.StringToJson": (1, 1, _parse),
-    "States.UUID": (0, 0, _uuid),
+    "States.UUID": (0, 0, drawn_uuid),
 }
 #: Most bytes of JSON text a result has, for the functions whose arguments make no difference.
 RESULT_BYTES = {

@@ -18,11 +18,10 @@ import hashlib
 import json
 import random
 import re
-import uuid
 from typing import TYPE_CHECKING, Any
 
 from sflab.asl.intrinsics import HASHES, unique
-from sflab.asl.model import JSON, StatesError, compact
+from sflab.asl.model import JSON, StatesError, compact, drawn_uuid
 from sflab.asl.paths import Scope
 
 if TYPE_CHECKING:
@@ -383,7 +382,7 @@ _FUNCTIONS: dict[str, Callable[[random.Random], Callable[..., JSON]]] = {
     "hash": lambda _: _hash,
     "parse": lambda _: _parse,
     "random": _random,
-    "uuid": lambda chance: lambda: str(uuid.UUID(int=chance.getrandbits(128), version=4)),
+    "uuid": lambda chance: lambda: drawn_uuid(chance),
 }
 
 #: Every function an expression can call by name: JSONata's (https://docs.jsonata.org) and AWS's.

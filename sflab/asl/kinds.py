@@ -220,24 +220,19 @@ def _list(c: Checker, value: JSON, pointer: str) -> list[JSON]:
     return value
 
 
-def _retriers(c: Checker, value: JSON, pointer: str, language: str) -> None:
-    items = _list(c, value, pointer)
-    for i, item in enumerate(items):
-        if isinstance(item, dict):
-            c.table(item, fields.RETRIER, f"{pointer}/{i}", language)
-        else:
-            c.error("Expected value of type Object", f"{pointer}/{i}")
-    c.errors_of(items, pointer)
+def _handlers(table: dict[str, Field]) -> Callable[[Checker, JSON, str, str], None]:
+    """A Retry or Catch array, whose items have the fields of *table*."""
 
+    def check(c: Checker, value: JSON, pointer: str, language: str) -> None:
+        items = _list(c, value, pointer)
+        for i, item in enumerate(items):
+            if isinstance(item, dict):
+                c.table(item, table, f"{pointer}/{i}", language)
+            else:
+                c.error("Expected value of type Object", f"{pointer}/{i}")
+        c.errors_of(items, pointer)
 
-def _catchers(c: Checker, value: JSON, pointer: str, language: str) -> None:
-    items = _list(c, value, pointer)
-    for i, item in enumerate(items):
-        if isinstance(item, dict):
-            c.table(item, fields.CATCHER, f"{pointer}/{i}", language)
-        else:
-            c.error("Expected value of type Object", f"{pointer}/{i}")
-    c.errors_of(items, pointer)
+    return check
 
 
 def _errors(c: Checker, value: JSON, pointer: str, _language: str) -> None:
@@ -372,8 +367,8 @@ KINDS: dict[str, Callable[[Checker, Any, str, str], None]] = {
     "template": _template,
     "any": _any,
     "assign": _assign,
-    "retriers": _retriers,
-    "catchers": _catchers,
+    "retriers": _handlers(fields.RETRIER),
+    "catchers": _handlers(fields.CATCHER),
     "errors": _errors,
     "rules": _rules,
     "branches": _branches,

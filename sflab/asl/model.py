@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import math
 import re
+import uuid
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 if TYPE_CHECKING:
+    import random
     from collections.abc import Callable, Iterator, Mapping
 
 JSON = Any  # None | bool | int | float | str | list[JSON] | dict[str, JSON]: never changed in place
@@ -78,6 +80,11 @@ class StatesError(Exception):
 def runtime_error(cause: str) -> StatesError:
     """``States.Runtime`` with *cause* after AWS's "An error occurred while executing the state …" (ERRORS §8.1)."""
     return StatesError("States.Runtime", cause, runtime=True)
+
+
+def drawn_uuid(chance: random.Random) -> str:
+    """Return a version 4 UUID drawn with *chance*, so that the same seed gives the same one."""
+    return str(uuid.UUID(int=chance.getrandbits(128), version=4))
 
 
 @dataclass(frozen=True, slots=True)

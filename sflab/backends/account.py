@@ -13,12 +13,11 @@ from __future__ import annotations
 import json
 import random
 import threading
-import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from sflab.asl.model import Diagnostic
+from sflab.asl.model import Diagnostic, drawn_uuid
 from sflab.asl.parse import loads
 from sflab.asl.validate import UNRESOLVED, validate
 from sflab.backends.callbacks import ACCOUNT
@@ -136,7 +135,7 @@ class Account:
     def uuid(self, *about: object) -> str:
         """Return a UUID that the seed decides."""
         rng = random.Random("/".join(map(str, (self.local.seed, *about))))
-        return str(uuid.UUID(int=rng.getrandbits(128), version=4))
+        return drawn_uuid(rng)
 
     def adopt(self) -> None:
         """Take in the state machines and activities that were made without the API."""

@@ -123,9 +123,7 @@ def _start(account: Account, request: Request, *, sync: bool) -> LocalExecution:
             for known in list(account.local.executions):
                 if known.name == name and known.machine_arn == found.arn:
                     if standing(known).status == "RUNNING" and known.input_text == text:
-                        return (
-                            known  # "If StartExecution is called with the same name and input as a running execution"
-                        )
+                        return known  # "called with the same name and input as a running execution" (API reference)
                     raise ApiError("ExecutionAlreadyExists", f"Execution Already Exists: '{known.arn}'")
     how = Started(how.revision, how.version_arn, how.alias_arn, request.get("traceHeader"))
     try:
@@ -137,10 +135,7 @@ def _start(account: Account, request: Request, *, sync: bool) -> LocalExecution:
         account.started[execution.arn] = how
         execution.run.root.run.sync = sync
 
-    try:
-        return account.local.launch(how.revision.machine, text, name=name, before=before)
-    except DefinitionError as e:  # another thread took the name
-        raise ApiError("ExecutionAlreadyExists", str(e).partition(". Give")[0]) from None
+    return account.local.launch(how.revision.machine, text, name=name, before=before)
 
 
 def start_execution(account: Account, request: Request) -> dict[str, Any]:

@@ -19,11 +19,11 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Protocol, runtime_checkable
 
 from sflab.asl.model import JSON, StatesError
+from sflab.backends.callbacks import ACCOUNT
 from sflab.engine.items import Part, decode, reader_failed
 from sflab.engine.messages import Reply, ScheduleTask, TaskFailed, TaskSucceeded
 
 LAST_MODIFIED = 1_893_456_000  # 2030-01-01: a listing says the same every time, whenever the files were made
-OWNER = "123456789012"
 
 
 @runtime_checkable
@@ -70,8 +70,8 @@ def _bucket(buckets: Mapping[str, Bucket], given: Mapping[str, Any]) -> Store:
         cause = f"The specified bucket does not exist: {name!r}. {give}; there is {known}."
         raise StatesError(None, cause)
     owner = given.get("ExpectedBucketOwner")
-    if owner is not None and str(owner) != OWNER:
-        raise StatesError(None, f"Access Denied: the bucket {name!r} is owned by {OWNER}, not by {owner}.")
+    if owner is not None and str(owner) != ACCOUNT:
+        raise StatesError(None, f"Access Denied: the bucket {name!r} is owned by {ACCOUNT}, not by {owner}.")
     bucket = buckets[name]
     if isinstance(bucket, dict):
         return _Dict(bucket)

@@ -106,16 +106,20 @@ class Clock:
     def _see_through(self) -> None:
         """The clock's thread: it ends when no execution is open."""
         self.turner = threading.get_ident()
-        while True:
-            while self._due(math.inf):
-                self._turn()
-            with self.gate:
-                if self.inbox:
-                    continue
-                if not self.open:
-                    self.turner = None
-                    return
-                self.gate.wait()
+        try:
+            while True:
+                while self._due(math.inf):
+                    self._turn()
+                with self.gate:
+                    if self.inbox:
+                        continue
+                    if not self.open:
+                        self.turner = None
+                        return
+                    self.gate.wait()
+        except BaseException:
+            self.turner = None  # what is posted next starts another thread
+            raise
 
     def _due(self, until: float) -> bool:
         """Wait for the next moment; False when there is none, or none up to *until*."""

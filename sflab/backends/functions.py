@@ -10,12 +10,11 @@ import inspect
 import json
 import random
 import traceback
-import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from sflab.asl.model import JSON, StatesError, compact
+from sflab.asl.model import JSON, StatesError, compact, drawn_uuid
 from sflab.engine.messages import Reply, ScheduleTask, TaskFailed, TaskSubmitted, TaskSucceeded
 
 
@@ -93,7 +92,7 @@ def answer(bound: Any, command: ScheduleTask, rng: random.Random, *, as_function
     event = command.parameters
     if invoke:
         event = event.get("Payload", {}) if isinstance(event, dict) else {}
-    request = str(uuid.UUID(int=rng.getrandbits(128), version=4))
+    request = drawn_uuid(rng)
     took = 0.0
     if isinstance(bound, Mock):
         given = bound.latency

@@ -214,7 +214,10 @@ class Local(Callbacks):
         Raises DefinitionError when the definition or the input cannot be used, TaskNotFoundError when a task is
         reached that nothing is bound to.
         """
-        return self.launch(machine, input_text(input), name=name)
+        try:
+            return self.launch(machine, input_text(input), name=name)
+        except ApiError as e:
+            raise DefinitionError(f"{e}. Give it another name, or none.") from None
 
     def launch(
         self,
@@ -226,7 +229,7 @@ class Local(Callbacks):
     ) -> LocalExecution:
         """Run *machine* with the JSON text *text*, as `start_execution` does; *before* is told of it before it begins.
 
-        Raises DefinitionError, TaskNotFoundError.
+        Raises DefinitionError, TaskNotFoundError, and ApiError ``ExecutionAlreadyExists``.
         """
         execution = self._prepare(machine, text, self._name(machine, name), seed=self.seed, latency=self.latency)
         self.machines.setdefault(machine.name, machine)
@@ -493,10 +496,7 @@ class Local(Callbacks):
             text = input_text(input_of(parameters))
         except DefinitionError as e:
             raise ApiError("InvalidExecutionInput", str(e)) from None
-        try:
-            name = self._name(machine, parameters.get("Name"))
-        except DefinitionError as e:
-            raise ApiError("ExecutionAlreadyExists", str(e).partition(". Give")[0]) from None
+        name = self._name(machine, parameters.get("Name"))
         clock = parent.drive.clock
         child = self._prepare(machine, text, name, seed=self.seed, latency=self.latency, clock=clock, parent=parent)
         self.executions.append(child)
@@ -540,7 +540,7 @@ class Local(Callbacks):
                 name = f"run-{number:04d}"
             elif self._names[machine.name, name] and machine.type == "STANDARD":
                 arn = f"arn:aws:states:{self.region}:{ACCOUNT}:execution:{machine.name}:{name}"
-                raise DefinitionError(f"Execution Already Exists: '{arn}'. Give it another name, or none.")
+                raise ApiError("ExecutionAlreadyExists", f"Execution Already Exists: '{arn}'")
             self._names[machine.name, name] += 1
         return name
 

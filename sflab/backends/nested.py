@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import json
 import random
-import uuid
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from sflab.asl.model import JSON, compact
+from sflab.asl.model import JSON, compact, drawn_uuid
+from sflab.engine.frames import iso
 from sflab.engine.messages import Reply, ScheduleTask, TaskFailed, TaskSucceeded
 
 if TYPE_CHECKING:
@@ -39,27 +38,12 @@ def input_of(parameters: JSON) -> str:
 def started(execution: Execution, at: float, command: ScheduleTask, rng: random.Random) -> JSON:
     """What StartExecution answers."""
     if command.resource_type != "states":
-        return {"ExecutionArn": execution.arn, "StartDate": _iso(at)}
-    request = request_id(rng)
+        return {"ExecutionArn": execution.arn, "StartDate": iso(at)}
+    from sflab.backends.services import metadata
+
     body = f'{{"executionArn":"{execution.arn}","startDate":{at / 1e9:.12f}E9}}'  # 161 bytes where 161 were recorded
-    headers = {
-        "connection": "keep-alive",
-        "Content-Length": str(len(body)),
-        "Content-Type": "application/x-amz-json-1.0",
-        "Date": datetime.fromtimestamp(at, UTC).strftime("%a, %d %b %Y %H:%M:%S GMT"),
-        "x-amzn-RequestId": request,
-    }
-    order = ("x-amzn-RequestId", "connection", "Content-Length", "Date", "Content-Type")
-    return {
-        "ExecutionArn": execution.arn,
-        "SdkHttpMetadata": {
-            "AllHttpHeaders": {name: [headers[name]] for name in order},
-            "HttpHeaders": headers,
-            "HttpStatusCode": 200,
-        },
-        "SdkResponseMetadata": {"RequestId": request},
-        "StartDate": round(at * 1000),
-    }
+    said = {"ExecutionArn": execution.arn, "StartDate": round(at * 1000)}
+    return metadata(said, "states", drawn_uuid(rng), len(body), at)
 
 
 def ended(execution: Execution, command: ScheduleTask) -> Reply:
@@ -81,10 +65,10 @@ def ended(execution: Execution, command: ScheduleTask) -> Reply:
         "Name": execution.name,
         "Output": value(execution.output_text) if execution.output_text is not None else None,
         "OutputDetails": {"Included": True} if status == "SUCCEEDED" else None,
-        "StartDate": _iso(begun) if sdk else round(begun * 1000),
+        "StartDate": iso(begun) if sdk else round(begun * 1000),
         "StateMachineArn": execution.machine_arn,
         "Status": status,
-        "StopDate": _iso(over) if sdk else round(over * 1000),
+        "StopDate": iso(over) if sdk else round(over * 1000),
     }
     if not sdk:
         del said["BillingDetails"]
@@ -105,7 +89,7 @@ def redriving(status: str) -> dict[str, JSON]:
 
 def refused(error: ApiError, command: ScheduleTask, rng: random.Random) -> TaskFailed:
     """The failure of a task whose call the Step Functions API refused, in the words of its integration."""
-    request = request_id(rng)
+    request = drawn_uuid(rng)
     if command.resource_type == "states":
         name = f"StepFunctions.{error.code}Exception"
         said = (
@@ -116,15 +100,6 @@ def refused(error: ApiError, command: ScheduleTask, rng: random.Random) -> TaskF
     return TaskFailed(command.token, f"Sfn.{error.code}Exception", f"{error} {said}")
 
 
-def request_id(rng: random.Random) -> str:
-    """Return an id as AWS gives requests."""
-    return str(uuid.UUID(int=rng.getrandbits(128), version=4))
-
-
 def billed(seconds: float) -> int:
     """Milliseconds an Express execution is billed: "rounded up to the nearest 100 ms" (pricing page)."""
     return max(1, -(-round(seconds * 1000) // 100)) * 100
-
-
-def _iso(at: float) -> str:
-    return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

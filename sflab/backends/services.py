@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import random
 import time
-import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -20,7 +19,7 @@ from urllib.parse import urlsplit
 
 from sflab.asl.fields import OPTIMIZED
 from sflab.asl.intrinsics import java_order
-from sflab.asl.model import JSON, StatesError, compact, read_json
+from sflab.asl.model import JSON, StatesError, compact, drawn_uuid, read_json
 from sflab.backends import http, shapes
 from sflab.backends.buckets import LAST_MODIFIED
 from sflab.backends.jobs import JOBS, RENAMED, Job
@@ -418,7 +417,7 @@ class _Call:
 
     def request_id(self) -> str:
         """Return the next request's id, as AWS writes them."""
-        return str(uuid.UUID(int=self.rng.getrandbits(128), version=4))
+        return drawn_uuid(self.rng)
 
     # ── what it is called ────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -10,11 +10,10 @@ start, if so many may run at once. Where the rate holds children back one timer 
 
 from __future__ import annotations
 
-import uuid
 from typing import TYPE_CHECKING, Any
 
 from sflab.asl import dataflow
-from sflab.asl.model import JSON, StatesError
+from sflab.asl.model import JSON, StatesError, drawn_uuid
 from sflab.engine.frames import Frame, Run
 from sflab.engine.items import Items, batches, read
 from sflab.engine.maprun import MAX_CONCURRENCY, PENDING, Histories, MapRun
@@ -121,7 +120,7 @@ class DistributedMap:
         self._ask(frame, "reader", fields.reader, where, config)
 
     def _uuid(self) -> str:
-        return str(uuid.UUID(int=self.chance.getrandbits(128), version=4))
+        return drawn_uuid(self.chance)
 
     def _ask(self, frame: Frame, kind: str, access: Access, parameters: JSON, config: JSON) -> None:
         token = self._token(frame, "_items_read" if kind == "reader" else "_results_written")
