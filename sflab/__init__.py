@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from sflab.asl.model import Definition, Diagnostic, StatesError
-    from sflab.backends.aws import AWS
+    from sflab.backends.aws import AWS, attach
     from sflab.backends.execution import Execution, History
     from sflab.backends.functions import mock
     from sflab.backends.local import Local
@@ -45,6 +45,7 @@ _HOME = {
     # running
     "Local": "backends.local",
     "AWS": "backends.aws",
+    "attach": "backends.aws",
     "Execution": "backends.execution",
     "History": "backends.execution",
     "replay": "backends.replay",
@@ -90,6 +91,7 @@ __all__ = [
     "StateTest",
     "StatesError",
     "TaskNotFoundError",
+    "attach",
     "bill",
     "compare",
     "constant",

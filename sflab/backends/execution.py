@@ -15,7 +15,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, overload
 
+from sflab.backends.logs import executions_in, log_events, recorded, status_changes
+from sflab.engine.diff import differences
 from sflab.engine.history import Event, Log, Visit, normalise, visits
+from sflab.engine.masking import mask_event, masker
+from sflab.engine.outline import outline
 from sflab.errors import DefinitionError, ExecutionFailed, SflabError
 
 if TYPE_CHECKING:
@@ -29,6 +33,7 @@ if TYPE_CHECKING:
     from sflab.backends.replay import Moment
     from sflab.backends.statemachine import StateMachine
     from sflab.costs.estimate import Bill
+    from sflab.views.diff import Diff
 
 
 class Outcome(NamedTuple):
@@ -43,11 +48,15 @@ class Outcome(NamedTuple):
 class History(Sequence[Event]):
     """The events of an execution, oldest first, in the shape boto3's ``get_execution_history`` gives them.
 
-    ``.df`` is a table with a row per event; ``save`` writes AWS's own JSON, ``load`` reads it, whoever wrote it.
+    ``.df`` is a table with a row per event; ``save`` writes AWS's own JSON, ``load`` reads it, whoever wrote it. A
+    history that comes without its definition is drawn as far as its events show one (`drawn`). ``name`` is the
+    execution's, where it is known.
     """
 
-    def __init__(self, events: Iterable[Event] | Log, definition: Definition | None = None) -> None:
-        self.definition = definition
+    def __init__(
+        self, events: Iterable[Event] | Log, definition: Definition | None = None, *, name: str | None = None
+    ) -> None:
+        self.definition, self.name = definition, name
         self._log, self._count = Log(), 0
         if isinstance(events, Log):
             self._log, self._count = events, len(events)  # an execution that goes on makes it longer
@@ -63,7 +72,8 @@ class History(Sequence[Event]):
     def load(cls, path: str | os.PathLike[str], *, definition: Definition | None = None) -> History:
         """Read a history saved by `save`, or by ``aws stepfunctions get-execution-history > FILE``.
 
-        Raises DefinitionError when the file is missing or holds no history.
+        An Express execution's are its log events: ``aws logs filter-log-events --filter-pattern '"EXECUTION ARN"'``.
+        Raises DefinitionError when the file is missing or holds no history, or those of several executions.
         """
         try:
             raw = json.loads(Path(path).read_text("utf-8"))
@@ -71,7 +81,10 @@ class History(Sequence[Event]):
             raise DefinitionError(f"{path}: no such file") from None
         except (OSError, ValueError) as e:
             raise DefinitionError(f"{path}: this is not an execution history ({e})") from None
-        return cls(normalise(raw), definition)
+        try:
+            return cls(normalise(_from_log(raw)), definition)
+        except DefinitionError as e:
+            raise DefinitionError(f"{path}: {e}") from None
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the history as the AWS CLI prints it: ``{"events": [...]}``, timestamps in ISO 8601."""
@@ -104,13 +117,64 @@ class History(Sequence[Event]):
         """A row per passage through a state."""
         return Visits(visits(self.events, self.definition))
 
+    @functools.cached_property
+    def drawn(self) -> Definition:
+        """The definition; where there is none, the one its events show (`sflab.engine.outline`)."""
+        from sflab.asl.parse import load
+
+        return self.definition or load(outline(self.events))
+
+    def diff(self, other: History) -> Diff:
+        """Return what differs from *other*, branch by branch, times and ids aside: empty where they did the same."""
+        from sflab.views.diff import Diff
+
+        names = (self.name, other.name)
+        return Diff(differences(self.events, other.events, self.definition, other.definition, names=names))
+
+    def masked(self, *fields: str) -> History:
+        """Return a copy whose data has *fields* masked: ``"password"``, ``"card.number"``, ``"*token*"``.
+
+        `sflab.engine.masking` says how they are found. Raises DefinitionError for a field that is no name.
+        """
+        hide = masker(fields)
+        return History([mask_event(e, hide) for e in self.events], self.definition, name=self.name)
+
+    def show(self) -> Any:
+        """Return the live graph: the colours of what happened, a slider through it, a click for a state's data."""
+        from sflab.views.widget import live
+
+        return live(self.drawn, self.events, title=self.name or "history", running=False)
+
     def __repr__(self) -> str:
         if not self.events:
             return "History(no events)"
         return f"History({len(self)} events, {self.events[0]['type']} … {self.events[-1]['type']})"
 
     def _repr_html_(self) -> str:
-        return self.df.to_html(max_rows=60, notebook=True)
+        table: str = self.df.to_html(max_rows=60, notebook=True)
+        if self.definition is not None or not self.events:
+            return table
+        from sflab.views.graph import svg
+
+        return (
+            f"{svg(self.drawn, self.events)}<p>The graph is rebuilt from the events: it has what happened.</p>{table}"
+        )
+
+
+def _from_log(raw: Any) -> Any:
+    """Return the events that a file of CloudWatch log events holds; anything else as it is."""
+    found = raw.get("events") if isinstance(raw, dict) else raw
+    if not isinstance(found, list) or not any(
+        isinstance(e, dict) and {"message", "execution_arn"} & {*e} for e in found
+    ):
+        return raw
+    messages = [e for e in found if isinstance(e, dict)]
+    arns = executions_in(messages)
+    if len(arns) > 1:
+        raise DefinitionError(
+            f"these are the log events of {len(arns)} executions: filter them by one's ARN, for example {arns[0]}"
+        )
+    return recorded(messages)
 
 
 class Visits(Sequence[Visit]):
@@ -222,7 +286,7 @@ class Execution:
     @property
     def history(self) -> History:
         """Its events so far."""
-        return History(self._events(), self.machine.definition)
+        return History(self._events(), self.machine.definition, name=self.name)
 
     @property
     def visits(self) -> Visits:
@@ -260,15 +324,11 @@ class Execution:
 
     def logs(self, level: str = "ALL", *, include_execution_data: bool = True) -> list[dict[str, Any]]:
         """Return what Step Functions logs of it: CloudWatch log events, at *level* ALL, ERROR, FATAL or OFF."""
-        from sflab.backends.logs import log_events
-
         events = self._events()
         return log_events(events, self.arn, level=level, include_execution_data=include_execution_data)
 
     def status_changes(self) -> list[dict[str, Any]]:
         """Return the "Step Functions Execution Status Change" events that EventBridge is sent of it (Standard only)."""
-        from sflab.backends.logs import status_changes
-
         return status_changes(self) if self.machine.type == "STANDARD" else []
 
     def cost(self, **options: Any) -> Bill:

@@ -72,7 +72,7 @@ class LocalExecution(Execution):
     @property
     def history(self) -> History:
         """Its events so far; made only when somebody looks at them."""
-        return History(self.run.log, self.machine.definition)
+        return History(self.run.log, self.machine.definition, name=self.name)
 
     def _outcome(self) -> Outcome:
         if self.drive.trouble is not None and not self.drive.clock.virtual:

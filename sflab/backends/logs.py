@@ -11,9 +11,10 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Iterable
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from sflab.engine.history import Event, details
+from sflab.engine.history import SHAPES, Event, details
 from sflab.errors import DefinitionError
 
 if TYPE_CHECKING:
@@ -128,3 +129,50 @@ def status_changes(execution: Execution) -> list[dict[str, Any]]:
             }
         )
     return out
+
+
+def recorded(log_events: Iterable[dict[str, Any]], execution_arn: str | None = None) -> list[Event]:
+    """Return the events that CloudWatch log events tell of, oldest first: `log_events` backwards.
+
+    *log_events* are what FilterLogEvents or GetLogEvents answer (``{"message": …}``), or the messages themselves; what
+    is no log event of Step Functions, or of another execution than *execution_arn*, is left out, and so are doubles.
+    """
+    out: dict[int, Event] = {}
+    for each in log_events:
+        said = _message(each)
+        if said is None or execution_arn not in (None, said.get("execution_arn")):
+            continue
+        event: Event = {
+            "timestamp": datetime.fromtimestamp(int(said["event_timestamp"]) / 1000, UTC),
+            "type": said["type"],
+            "id": int(said["id"]),
+            "previousEventId": int(said.get("previous_event_id", 0)),
+        }
+        if said.get("details"):
+            event[_details_of(said["type"])] = said["details"]
+        out[event["id"]] = event
+    return [out[number] for number in sorted(out)]
+
+
+def executions_in(log_events: Iterable[dict[str, Any]]) -> list[str]:
+    """Return the ARNs of the executions that CloudWatch log events are of, as they come."""
+    said = (_message(each) for each in log_events)
+    return list(dict.fromkeys(str(s["execution_arn"]) for s in said if s and s.get("execution_arn")))
+
+
+def _message(event: dict[str, Any]) -> dict[str, Any] | None:
+    said: Any = event.get("message", event)
+    if isinstance(said, str):
+        try:
+            said = json.loads(said)
+        except (ValueError, RecursionError):
+            return None
+    if not isinstance(said, dict) or not isinstance(said.get("type"), str):
+        return None
+    numbers = (said.get("id"), said.get("event_timestamp"), said.get("previous_event_id", "0"))
+    return said if all(str(n).isdecimal() for n in numbers) else None
+
+
+def _details_of(type_: str) -> str:
+    """Return the member of an event that holds its details: ``taskFailedEventDetails``."""
+    return SHAPES[type_][0] if type_ in SHAPES else f"{type_[:1].lower()}{type_[1:]}EventDetails"

@@ -377,15 +377,22 @@ def visits(events: Iterable[Event], definition: Definition | None = None) -> lis
     return _Reader(definition).read(events).visits
 
 
+def owners(
+    events: Iterable[Event], definition: Definition | None = None
+) -> tuple[list[Event], list[Visit], dict[int, int | None]]:
+    """Return the events in order, the visits, and for each event's id the index of the visit it belongs to."""
+    reader = _Reader(definition).read(events)
+    return reader.events, reader.visits, reader.owner
+
+
 def steps(events: Iterable[Event], definition: Definition | None = None) -> list[Step]:
     """For every event: when it happened and which state visit it belongs to (None for the execution's own)."""
-    reader = _Reader(definition).read(events)
-    out = []
-    for e in reader.events:
-        owner = reader.owner.get(e["id"])
-        pointer = reader.visits[owner].pointer if owner is not None else None
-        out.append(Step(e["id"], e["timestamp"].timestamp(), e["type"], pointer, owner))
-    return out
+    read, found, owner = owners(events, definition)
+    whose = [(e, owner.get(e["id"])) for e in read]
+    return [
+        Step(e["id"], e["timestamp"].timestamp(), e["type"], None if at is None else found[at].pointer, at)
+        for e, at in whose
+    ]
 
 
 _FAILURES = ("Failed", "TimedOut")
