@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
     from sflab.backends.local import Local
     from sflab.costs.estimate import Bill
+    from sflab.costs.usage import Nested
 
 SLOWEST = 5.0  # seconds between two questions when nothing happens
 PATIENCE = 60.0  # seconds of throttling or broken connections before giving up
@@ -262,8 +263,6 @@ class AWS:
 
     def _explained(self, e: Exception, action: str) -> BackendError:
         """Return the error with its reason and the one thing to do."""
-        said = _reason(e)
-        advice = ADVICE.get(_kind(e, said), "")
         facts = {
             "profile": f"profile {self.profile!r}" if self.profile else "the default profile",
             "region": self.region,
@@ -271,8 +270,7 @@ class AWS:
             "role": self.role_arn or "the machine's role",
             "action": action,
         }
-        told = f"{action}: {said}" if action else said
-        return BackendError(f"{told.rstrip('.')}. {advice.format(**facts)}".strip())
+        return BackendError(explained(e, action, facts))
 
     def _find(self, name: str) -> dict[str, Any] | None:
         """Describe the state machine called *name*; None when there is none."""
@@ -460,6 +458,14 @@ class AWSExecution(Execution):
             self._outcome()
             return self._redrive
 
+    # -- for its bill
+
+    def billed(self) -> Nested:
+        """Return the execution as `sflab.costs.usage.Meter` counts it; see `sflab.backends.awsbills`."""
+        from sflab.backends.awsbills import billed
+
+        return billed(self)
+
 
 class ExpressExecution(Execution):
     """An Express execution that AWS ran while we waited: an outcome, and no history."""
@@ -479,9 +485,18 @@ class ExpressExecution(Execution):
         """Not there: raises BackendError that says where it is."""
         self._nowhere("history")
 
-    def cost(self, **options: Any) -> Bill:  # noqa: ARG002
-        """Not known without a history: raises BackendError that says what AWS billed."""
-        self._nowhere("history to make a bill from")
+    def cost(self, **options: Any) -> Bill:
+        """Return what Step Functions billed for it, as StartSyncExecution told; what its tasks used is not known.
+
+        Raises BackendError where the answer did not tell.
+        """
+        from sflab.backends.awsbills import express_bill
+
+        said = self.said.get("billingDetails") or {}
+        ms, mb = said.get("billedDurationInMilliseconds"), said.get("billedMemoryUsedInMB")
+        if ms is None or mb is None:
+            self._nowhere("history to make a bill from")
+        return express_bill(self.arn, int(ms), int(mb), **options)
 
     def _nowhere(self, what: str) -> NoReturn:
         billed = self.said.get("billingDetails") or {}
@@ -508,6 +523,13 @@ class ExpressExecution(Execution):
 def _machine(said: dict[str, Any]) -> StateMachine:
     definition = loads(said["definition"], f"<{said['name']}>")
     return StateMachine(definition, name=said["name"], type=said.get("type", "STANDARD"))
+
+
+def explained(e: Exception, action: str, facts: Mapping[str, str]) -> str:
+    """Return what AWS or botocore says, and the one thing to do; *facts* fill the blanks of `ADVICE`."""
+    said = _reason(e)
+    told = f"{action}: {said}" if action else said
+    return f"{told.rstrip('.')}. {ADVICE.get(_kind(e, said), '').format(**facts)}".strip()
 
 
 def _code(e: BaseException | None) -> str:
