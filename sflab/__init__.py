@@ -13,16 +13,19 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from sflab.asl.model import Definition, Diagnostic, StatesError
     from sflab.backends.aws import AWS, attach
+    from sflab.backends.estimates import estimate
     from sflab.backends.execution import Execution, History
     from sflab.backends.functions import mock
     from sflab.backends.local import Local
     from sflab.backends.mockconfig import mock_config
+    from sflab.backends.pricelist import refresh as refresh_prices
     from sflab.backends.replay import Moment, Replayed, replay
     from sflab.backends.statemachine import StateMachine
     from sflab.backends.statetest import StateTest
     from sflab.costs.compare import compare
     from sflab.costs.estimate import bill
     from sflab.costs.latency import constant, empirical, lognormal, measured
+    from sflab.costs.prices import load as prices
     from sflab.errors import (
         ApiError,
         BackendError,
@@ -35,8 +38,8 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-#: Public name -> module. Each is imported when it is first used (PEP 562): `import sflab` stays a matter of
-#: milliseconds.
+#: Public name -> module, with ``:name`` where it has another name there. Each is imported when it is first used
+#: (PEP 562): `import sflab` stays a matter of milliseconds.
 _HOME = {
     # definitions
     "StateMachine": "backends.statemachine",
@@ -59,9 +62,12 @@ _HOME = {
     "bill": "costs.estimate",
     "compare": "costs.compare",
     "constant": "costs.latency",
+    "estimate": "backends.estimates",
     "empirical": "costs.latency",
     "lognormal": "costs.latency",
     "measured": "costs.latency",
+    "prices": "costs.prices:load",
+    "refresh_prices": "backends.pricelist:refresh",
     # errors
     "ApiError": "errors",
     "BackendError": "errors",
@@ -96,10 +102,13 @@ __all__ = [
     "compare",
     "constant",
     "empirical",
+    "estimate",
     "lognormal",
     "measured",
     "mock",
     "mock_config",
+    "prices",
+    "refresh_prices",
     "replay",
 ]
 
@@ -107,7 +116,8 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name not in _HOME:
         raise AttributeError(f"module 'sflab' has no attribute {name!r}")
-    value = getattr(import_module(f"sflab.{_HOME[name]}"), name)
+    module, _, attribute = _HOME[name].partition(":")
+    value = getattr(import_module(f"sflab.{module}"), attribute or name)
     globals()[name] = value
     return value
 

@@ -128,6 +128,17 @@ def _parser() -> argparse.ArgumentParser:
     check.add_argument("files", metavar="FILE", nargs="+", help="definitions, JSON or YAML")
     check.add_argument("--express", action="store_true", help="check them as Express workflows")
 
+    prices = command(
+        "prices",
+        prices_command,
+        "list what AWS charges in a region, or fetch it anew with your AWS credentials",
+        "  sflab prices --region eu-west-1 --refresh --profile dev",
+    )
+    prices.add_argument("--region", default="us-east-1", help="the region (us-east-1)")
+    prices.add_argument("--refresh", action="store_true", help="fetch them from AWS (pricing:GetProducts)")
+    prices.add_argument("--profile", metavar="NAME", help="fetch them as this profile of ~/.aws/config")
+    prices.add_argument("--endpoint-url", metavar="URL", help="fetch them from another server that speaks that API")
+
     for sub in (run, serve):
         sub.add_argument(
             "--functions",
@@ -213,6 +224,20 @@ def graph_command(options: argparse.Namespace) -> int:
         Path(options.output).write_text(drawn + "\n", "utf-8")
     else:
         sys.stdout.buffer.write(drawn.encode() + b"\n")
+    return 0
+
+
+def prices_command(options: argparse.Namespace) -> int:
+    """`sflab prices`: a table on standard output."""
+    if options.refresh:
+        from sflab.backends.pricelist import refresh
+
+        shown = refresh(options.region, profile=options.profile, endpoint_url=options.endpoint_url)._repr_mimebundle_()
+    else:
+        from sflab.costs.prices import load
+
+        shown = load(options.region)._repr_mimebundle_()
+    print(shown["text/plain"])
     return 0
 
 

@@ -27,12 +27,12 @@ from sflab.backends import mocks, resources
 from sflab.backends.account import Account, Machine, Revision, Started, diagnose
 from sflab.backends.execution import Execution, Outcome
 from sflab.backends.local import LocalExecution
-from sflab.backends.logs import without_data
 from sflab.backends.mapruns import ChildExecution, MapRun
 from sflab.backends.nested import billed
 from sflab.backends.requests import Arn, Request, answer, arn, check, check_name, execution_input, invalid, moment, page
 from sflab.backends.statemachine import StateMachine
 from sflab.engine import teststate
+from sflab.engine.logs import without_data
 from sflab.engine.messages import TaskFailed, TaskSucceeded
 from sflab.errors import ApiError, DefinitionError, TaskNotFoundError
 

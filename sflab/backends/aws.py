@@ -301,8 +301,9 @@ class AWS:
             "endpoint": self._endpoint(client),
             "role": self.role_arn or "the machine's role",
             "service": client.meta.service_model.signing_name if client else "states",
+            "action": action,
         }
-        return explained(e, action, facts)
+        return explained(e, facts)
 
     def _find(self, name: str) -> dict[str, Any] | None:
         """Describe the state machine called *name*; None when there is none."""

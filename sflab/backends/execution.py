@@ -15,9 +15,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, overload
 
-from sflab.backends.logs import executions_in, log_events, recorded, status_changes
+from sflab.backends.eventbridge import status_changes
 from sflab.engine.diff import differences
 from sflab.engine.history import Event, Log, Visit, normalise, visits
+from sflab.engine.logs import executions_in, log_events, recorded
 from sflab.engine.masking import mask_event, masker
 from sflab.engine.outline import outline
 from sflab.errors import DefinitionError, ExecutionFailed, SflabError
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from sflab.backends.replay import Moment
     from sflab.backends.statemachine import StateMachine
     from sflab.costs.estimate import Bill
+    from sflab.costs.usage import Nested
     from sflab.views.diff import Diff
 
 
@@ -144,6 +146,19 @@ class History(Sequence[Event]):
         from sflab.views.widget import live
 
         return live(self.drawn, self.events, title=self.name or "history", running=False)
+
+    def cost(self, machine: StateMachine | Definition | None = None, **options: Any) -> Bill:
+        """Return what the execution cost; *machine* is what ran, *options* are those of `sflab.costs.estimate.bill`.
+
+        Raises DefinitionError where neither *machine* nor `load` gave the definition.
+        """
+        from sflab.costs.estimate import bill
+
+        ran: Any = machine
+        known = self.definition if machine is None else getattr(ran, "definition", ran)
+        if known is None:
+            raise DefinitionError("a history does not hold its definition: history.cost(machine)")
+        return bill(known, self.events, **{"type": getattr(ran, "type", "STANDARD"), **options})
 
     def __repr__(self) -> str:
         if not self.events:
@@ -332,11 +347,29 @@ class Execution:
         return status_changes(self) if self.machine.type == "STANDARD" else []
 
     def cost(self, **options: Any) -> Bill:
-        """Return what it cost with its child executions; *options* are those of `sflab.costs.estimate.bill`."""
+        """Return what it cost, with its child executions and those its tasks started, each in lines of its own.
+
+        Prices are those of the region it ran in. *options* are those of `sflab.costs.estimate.bill`: ``region``,
+        ``memory_mb``, ``architecture``, ``logging``, ``start_end`` …. Raises SflabError for a region without prices.
+        """
         from sflab.costs.estimate import bill
 
-        children = [run.billed() for run in self.map_runs]
-        return bill(self.machine.definition, self._events(), type=self.machine.type, children=children, **options)
+        if "prices" not in options and options.get("region") is None:
+            options["region"] = self.arn.split(":")[3] if self.arn.count(":") >= 5 else None
+        told = self.billed()
+        return bill(told.definition, told.events, type=told.type, children=told.children, nested=told.nested, **options)
+
+    def billed(self) -> Nested:
+        """Return the execution as `sflab.costs.usage.Meter` counts it."""
+        from sflab.costs.usage import Nested
+
+        nested = tuple(execution.billed() for execution in self._started())
+        about = (self.arn, self.machine.name, self.machine.definition, self.machine.type, self._events())
+        return Nested(*about, tuple(run.billed() for run in self.map_runs), nested)
+
+    def _started(self) -> Sequence[Execution]:
+        """Return the executions that its tasks started, as far as the backend knows of them."""
+        return getattr(self, "nested", ())
 
     def show(self) -> Any:
         """Return the live graph: the colours of what happened, a slider through it, a click for a state's data."""

@@ -210,10 +210,7 @@ class MapRun:
     def processor(self) -> StateMachine:
         """The state machine the child executions run: the Map state's ItemProcessor."""
         place = next(p for p in self.machine.definition.places() if p.pointer == self.record.pointer)
-        inner = dict(place.state.get("ItemProcessor") or place.state.get("Iterator") or {})
-        language = self.machine.definition.raw.get("QueryLanguage")
-        raw = {**({"QueryLanguage": language} if language else {}), **inner}
-        return StateMachine.load(raw, name=f"{self.machine.name}-{self.record.label}"[:80], type=self.record.type)
+        return processor(self.machine, place.state, self.record.label, self.record.type)
 
     def billed(self) -> Children:
         """Return the child executions as `sflab.costs.usage.Meter` counts them."""
@@ -239,6 +236,14 @@ class MapRun:
         table = self.executions.df.to_html(max_rows=10, notebook=True)
         head = escape(repr(self))
         return {"text/plain": repr(self), "text/html": f"<div><b>{head}</b>{counts.to_html()}{table}</div>"}
+
+
+def processor(machine: StateMachine, state: Mapping[str, Any], label: str, type: str) -> StateMachine:
+    """Return the state machine that the child executions of a Map *state* run: its ItemProcessor."""
+    inner = dict(state.get("ItemProcessor") or state.get("Iterator") or {})
+    language = machine.definition.raw.get("QueryLanguage")
+    raw = {**({"QueryLanguage": language} if language else {}), **inner}
+    return StateMachine.load(raw, name=f"{machine.name}-{label}"[:80], type=type)
 
 
 class ChildExecutions(Sequence["ChildExecution"]):

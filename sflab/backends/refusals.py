@@ -115,12 +115,11 @@ def _reason(e: Exception) -> str:
     return f"{first} ({told.get('Code') or response.get('ResponseMetadata', {}).get('HTTPStatusCode')})".strip()
 
 
-def explained(e: Exception, action: str, facts: Mapping[str, str]) -> BackendError:
-    """Return the error as ours, with its reason and what to do; *facts* are what `ADVICE` speaks of.
+def explained(e: Exception, facts: Mapping[str, str]) -> BackendError:
+    """Return the error as ours, with its reason and what to do.
 
-    Those are profile, region, endpoint, role and service.
+    *facts* are what `ADVICE` speaks of: service and action (may be empty), profile, region, endpoint, role.
     """
     said = _reason(e)
-    advice = ADVICE.get(_kind(e, said), "")
-    told = f"{action}: {said}" if action else said
-    return BackendError(f"{told.rstrip('.')}. {advice.format(action=action, **facts)}".strip())
+    told = f"{facts['action']}: {said}" if facts["action"] else said
+    return BackendError(f"{told.rstrip('.')}. {ADVICE.get(_kind(e, said), '').format(**facts)}".strip())

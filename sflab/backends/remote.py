@@ -21,10 +21,11 @@ from html import escape
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, overload
 
+from sflab.backends.awsbills import express_bill, started
 from sflab.backends.execution import Execution, History, Outcome
-from sflab.backends.logs import logged, recorded
 from sflab.backends.mapruns import MapRun
 from sflab.engine.history import ENDS, Event, details, normalise
+from sflab.engine.logs import logged, recorded
 from sflab.engine.masking import mask_event
 from sflab.errors import BackendError, ExecutionFailed
 
@@ -222,6 +223,11 @@ class AWSExecution(Execution):
             self._outcome()
             return self._redrive
 
+    @property
+    def nested(self) -> list[AWSExecution]:
+        """The Standard executions that its tasks started, as far as its history names them and one may read them."""
+        return list(started(self))
+
 
 class ExpressExecution(Execution):
     """An Express execution on AWS. Its events are in CloudWatch Logs, where its machine's logging is on.
@@ -328,11 +334,19 @@ class ExpressExecution(Execution):
         raise ExecutionFailed(outcome.status, outcome.error, outcome.cause, history)
 
     def cost(self, **options: Any) -> Bill:
-        """Return what it cost, from its log; *options* are those of `sflab.costs.estimate.bill`."""
+        """Return what it cost, from its log; *options* are those of `sflab.costs.estimate.bill`.
+
+        Without a log it is what Step Functions billed, as StartSyncExecution told, and without what its tasks used.
+        Raises BackendError where that is not known either.
+        """
         billed = (self.said or {}).get("billingDetails") or {}
-        if "billedMemoryUsedInMB" in billed:
-            options = {"express_memory_mb": billed["billedMemoryUsedInMB"], **options}
-        return super().cost(**options)
+        ms, mb = billed.get("billedDurationInMilliseconds"), billed.get("billedMemoryUsedInMB")
+        try:
+            return super().cost(**({} if mb is None else {"express_memory_mb": mb}), **options)
+        except BackendError:
+            if ms is None or mb is None:
+                raise
+        return express_bill(self.arn, int(ms), int(mb), **options)
 
     @property
     def seconds(self) -> float:
@@ -369,6 +383,16 @@ def _processor(place: Place | None) -> Mapping[str, Any]:
     inner = place.state.get("ItemProcessor") if place else None
     config = inner.get("ProcessorConfig") if isinstance(inner, dict) else None
     return config if isinstance(config, dict) else {}
+
+
+#: DescribeMapRun's counts of child executions that were started -> how those stand.
+_COUNTED = {
+    "running": "RUNNING",
+    "succeeded": "SUCCEEDED",
+    "failed": "FAILED",
+    "timedOut": "TIMED_OUT",
+    "aborted": "ABORTED",
+}
 
 
 class AWSMapRun(MapRun):
@@ -434,18 +458,18 @@ class AWSMapRun(MapRun):
         from sflab.costs.usage import Children
 
         record = self.record
-        names = {"succeeded": "SUCCEEDED", "failed": "FAILED", "timedOut": "TIMED_OUT", "aborted": "ABORTED"}
-        counts = {status: record.execution_counts.get(name, 0) for name, status in names.items()}
+        counts = {status: record.execution_counts.get(name, 0) for name, status in _COUNTED.items()}
         definition = self.processor.definition
         return Children(record.arn, record.state, definition, record.type, counts, self._histories())
 
     def _histories(self) -> Iterator[tuple[str, list[Event], list[Children]]]:
-        read: dict[str, int] = {}
-        for i, said in enumerate(self.executions.said):
-            if said["status"] != "RUNNING" and read.setdefault(said["status"], 0) < SAMPLE:
-                read[said["status"]] += 1
-                child = self.executions[i]
-                yield said["status"], child._events(), [run.billed() for run in child.map_runs]  # noqa: SLF001
+        if self.record.type == "EXPRESS":  # AWS lists those nowhere
+            return
+        for name, status in _COUNTED.items():
+            if self.record.execution_counts.get(name):
+                about = {"mapRunArn": self._known["mapRunArn"], "statusFilter": status}
+                for child in Listing(self.aws, about, machine=self.processor, limit=SAMPLE):
+                    yield status, child.history.events, [run.billed() for run in child.map_runs]
 
     def __repr__(self) -> str:
         items, record = self.describe().get("itemCounts", {}), self.record

@@ -1,8 +1,9 @@
 """What an execution costs: quantities times prices, line by line.
 
-`bill` is the bill of one execution, from its definition and history; `month` takes a bill, or bare quantities, through
-the monthly tiers. Every line is quantity × unit price and says its source and what was counted: a bill that cannot be
-checked is worth nothing. What counts as what is decided in `sflab.costs.usage`.
+`bill` is the bill of one execution, from its definition and history; `per_visit` is how that divides among its state
+visits; `month` takes a bill, or bare quantities, through the monthly tiers. Every line is quantity × unit price and
+says its source and what was counted: a bill that cannot be checked is worth nothing. What counts as what is decided in
+`sflab.costs.usage`.
 """
 
 from __future__ import annotations
@@ -15,8 +16,10 @@ from html import escape
 from typing import TYPE_CHECKING, Any
 
 from sflab.asl.model import JSON, Definition
-from sflab.costs.prices import Prices, count, dollars, exact, html_table, load, rate, text_table
-from sflab.costs.usage import Children, Meter, Usage
+from sflab.costs.prices import FALLBACK_REGION, Prices, count, dollars, exact, html_table, load, rate, text_table
+from sflab.costs.usage import Children, Meter, Nested, Usage
+from sflab.engine.history import normalise, steps, visits
+from sflab.errors import SflabError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -55,10 +58,11 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Bill:
-    """What something costs, line by line. Bills add; ``bill.per(1_000_000)`` is so many of the same, at list price.
+    """What something costs, line by line.
 
-    ``usd`` is the sum in dollars, ``exact`` the same as a Decimal, ``df`` the lines as a table. Monthly tiers and free
-    tiers are the business of `month`.
+    Bills add, ``bill * 1_000_000`` is so many of the same at list price, and ``a < b`` compares what they come to.
+    ``usd`` is the sum in dollars, ``exact`` the same as a Decimal, ``df`` the lines as a table; ``a.compare(b)`` sets
+    two bills side by side. Monthly tiers and free tiers are the business of `month`.
     """
 
     lines: tuple[Line, ...]
@@ -82,9 +86,11 @@ class Bill:
         """The sum, in dollars."""
         return float(self.exact)
 
-    def per(self, executions: float) -> Bill:
+    def per(self, executions: float | Decimal) -> Bill:
         """Return the bill of *executions* times the same, at list price: no monthly tier, no free tier."""
         times = exact(executions)
+        if not times.is_finite() or times < 0:
+            raise SflabError(f"a bill is multiplied by a number of executions, 0 or more, not {executions!r}")
         lines = tuple(replace(line, quantity=line.quantity * times) for line in self.lines)
         return replace(self, lines=lines, parts=(f"{count(times)} × {_bracketed(self.title)}",), single=False)
 
@@ -102,6 +108,21 @@ class Bill:
 
     def __radd__(self, other: object) -> Bill:
         return self if other == 0 else NotImplemented  # so that sum(bills) works
+
+    def __mul__(self, executions: object) -> Bill:
+        return self.per(executions) if isinstance(executions, (int, float, Decimal)) else NotImplemented
+
+    __rmul__ = __mul__
+
+    def __lt__(self, other: Bill) -> bool:
+        return self.exact < other.exact if isinstance(other, Bill) else NotImplemented
+
+    def __gt__(self, other: Bill) -> bool:
+        return self.exact > other.exact if isinstance(other, Bill) else NotImplemented
+
+    def compare(self, other: Bill, *, names: tuple[str, str] = ("this", "other")) -> Contrast:
+        """Set this bill beside *other*: what each pays for each item, and the difference. *names* head the columns."""
+        return Contrast((self, other), names)
 
     @property
     def df(self) -> pd.DataFrame:
@@ -167,40 +188,127 @@ class Bill:
         }
 
 
+@dataclass(frozen=True, slots=True)
+class Contrast:
+    """Two bills side by side: dollars by item, and how much more the second one is. ``df`` is the same as a table."""
+
+    bills: tuple[Bill, Bill]
+    names: tuple[str, str]
+
+    def _items(self) -> dict[tuple[str, str], tuple[Decimal, Decimal]]:
+        out: dict[tuple[str, str], tuple[Decimal, Decimal]] = {}
+        for bill in self.bills:
+            for line in bill.lines:
+                key = SERVICE_NAMES.get(line.service, line.service), line.item
+                ours, theirs = out.get(key, (Decimal(0), Decimal(0)))
+                out[key] = (ours + line.usd, theirs) if bill is self.bills[0] else (ours, theirs + line.usd)
+        return out
+
+    @property
+    def df(self) -> pd.DataFrame:
+        """One row per item: service, item, dollars of either bill under its name, difference (second less first)."""
+        import pandas as pd
+
+        items = self._items()
+        columns: dict[str, list[Any]] = {"service": [s for s, _ in items], "item": [item for _, item in items]}
+        columns[self.names[0]] = [float(ours) for ours, _ in items.values()]
+        columns[self.names[1]] = [float(theirs) for _, theirs in items.values()]
+        columns["difference"] = [float(theirs - ours) for ours, theirs in items.values()]
+        return pd.DataFrame(columns)
+
+    @property
+    def verdict(self) -> str:
+        """Which of the two is cheaper, in a sentence."""
+        (ours, theirs), (one, other) = (bill.exact for bill in self.bills), self.names
+        if ours == theirs:
+            return f"both come to {dollars(ours)}"
+        cheap, dear, low, high = (one, other, ours, theirs) if ours < theirs else (other, one, theirs, ours)
+        times = f", {float(high / low):.3g} times as much" if low else ""
+        return f"{cheap} is cheaper: {dollars(low)}, and {dear} comes to {dollars(high)}{times}"
+
+    def __repr__(self) -> str:
+        return f"<{self.names[0]} beside {self.names[1]}: {self.verdict}>"
+
+    def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
+        head, right = ("service", "item", *self.names, "difference"), (2, 3, 4)
+        sums = [bill.exact for bill in self.bills]
+        rows = [
+            (*key, dollars(ours), dollars(theirs), dollars(theirs - ours))
+            for key, (ours, theirs) in [*self._items().items(), (("total", ""), (sums[0], sums[1]))]
+        ]
+        return {
+            "text/plain": "\n".join([self.verdict, "", text_table(head, rows, right=right)]),
+            "text/html": f"<div><b>{escape(self.verdict)}</b>{html_table(head, rows, right=right)}</div>",
+        }
+
+
 def bill(
     definition: Definition | Mapping[str, JSON],
     events: Any,
     *,
     type: str = "STANDARD",
+    region: str | None = None,
     prices: Prices | None = None,
-    start_end: int = 1,
-    memory_mb: int | Mapping[str, int] = 128,
-    architecture: str = "x86_64",
-    ephemeral_mb: int = 512,
-    express_memory_mb: float | None = None,
-    child_executions: int | None = None,
     children: Sequence[Children] = (),
+    nested: Sequence[Nested] = (),
+    **counting: Any,
 ) -> Bill:
     """Return the bill of one execution, at list prices: no tier, no free tier (see `month`).
 
-    *children* are those of its Map Runs, billed with it, in lines of their own.
-
     *events* is its history in any shape `sflab.engine.history.normalise` accepts; one that has not ended is billed up
-    to its last event. *prices* are those of us-east-1 unless given; `Meter` tells the other parameters.
+    to its last event. *children* are those of its Map Runs and *nested* the executions that its tasks started: they are
+    billed with it, in lines of their own. *prices* are those of *region*, us-east-1 unless given. *counting* are what
+    no history tells, and how to count: ``start_end`` (0, 1 or 2), ``memory_mb``, ``architecture``, ``ephemeral_mb``,
+    ``express_memory_mb``, ``child_executions``, ``logging``, ``include_execution_data``, ``api_type``; see `Meter`.
+
+    Raises SflabError for a region without prices, ValueError for an option that cannot be.
     """
-    meter = Meter(
-        definition,
-        type,
-        start_end=start_end,
-        memory_mb=memory_mb,
-        architecture=architecture,
-        ephemeral_mb=ephemeral_mb,
-        express_memory_mb=express_memory_mb,
-        child_executions=child_executions,
-    )
+    meter = Meter(definition, type, **counting)
     started = sum(run.started for run in children)
     some = f" and its {started:,} child execution{'s' if started > 1 else ''}" if started else ""
-    return priced(meter.read(events, children), prices or load(), title=f"one {type.capitalize()} execution{some}")
+    some += f"{' and' if some else ' and its'} {len(nested):,} nested" if nested else ""
+    used = meter.read(events, children, nested)
+    return priced(used, prices_of(region, prices), title=f"one {type.capitalize()} execution{some}")
+
+
+def prices_of(region: str | None, prices: Prices | None) -> Prices:
+    """Return *prices*, or those of *region*; they must not disagree."""
+    if prices is not None and region not in (None, prices.region):
+        raise ValueError(f"give region={region!r} or prices= of {prices.region}, not both")
+    return prices or load(region or FALLBACK_REGION)
+
+
+def per_visit(
+    definition: Definition | Mapping[str, JSON],
+    events: Any,
+    *,
+    type: str = "STANDARD",
+    region: str | None = None,
+    prices: Prices | None = None,
+    children: Sequence[Children] = (),
+    **counting: Any,
+) -> dict[int, Decimal]:
+    """Return what each state visit cost, in dollars, by the id of its StateEntered event; in the order of entering.
+
+    Transitions (of a Standard execution), Lambda functions and calls of services belong to the visit they happened in;
+    the states inside a Map or a Parallel have visits of their own. The start and the end of the execution, an Express
+    execution's request and duration, logs and child executions belong to no visit. Parameters are those of `bill`.
+    """
+    meter, rates = Meter(definition, type, **counting), prices_of(region, prices)
+    known = normalise(events if isinstance(events, dict) else list(events))
+    seen = visits(known)
+    reading = meter.reading(known, children)
+    reading.settle()
+    owner = {step.id: step.visit for step in steps(known)}
+    out = {visit.entered_id: Decimal(0) for visit in seen}
+    posted: list[tuple[int | None, str, int | Decimal]] = [(event, item, n) for event, item, _, n in reading.posted]
+    if type == "STANDARD":
+        posted += [(event, "stepfunctions.transition", n) for event, _, n in reading.transitions]
+    for event, item, quantity in posted:
+        visit = owner.get(event) if event is not None else None
+        if visit is not None:
+            out[seen[visit].entered_id] += quantity * rates[item].usd
+    return out
 
 
 def priced(usage: Usage, prices: Prices, *, title: str) -> Bill:
@@ -225,13 +333,19 @@ def month(
     bill's region are read. A line per tier, so that every line is still quantity × unit price.
     """
     times = exact(per_month)
-    prices = prices or load(used.region if isinstance(used, Bill) else "us-east-1")
+    if not times.is_finite() or times < 0:
+        raise SflabError(f"per_month is a number of executions, 0 or more, not {per_month!r}")
+    prices = prices or load(used.region if isinstance(used, Bill) else FALLBACK_REGION)
     lines: list[Line] = []
+    left: dict[str, Decimal] = {}  # what of a pool of free units is left
     for item, (quantity, counted) in _by_item(used).items():
         price, total = prices[item], quantity * times
-        free = min(total, price.free) if free_tier else Decimal(0)
+        pool = price.pool or item
+        free = min(total, left.setdefault(pool, price.free)) if free_tier else Decimal(0)
         if free:
-            lines.append(_line(prices, item, free, Decimal(0), f"free: {count(price.free)} a month"))
+            left[pool] -= free
+            shared = f", shared by {pool} of every kind" if price.pool else ""
+            lines.append(_line(prices, item, free, Decimal(0), f"free: {count(price.free)} a month{shared}"))
         start = free
         for units, usd in price.split(total - free, free):
             tier = f"units {count(start)} to {count(start + units)} of the month" if len(price.tiers) > 1 else ""
@@ -241,6 +355,19 @@ def month(
     return Bill(tuple(lines), prices.region, (title,), used.notes if isinstance(used, Bill) else (), single=False)
 
 
+def mixed(bills: Sequence[tuple[str, Bill, float]]) -> Bill:
+    """Return the bill of a mean execution, of (name, bill, weight): what of 100 executions so many are of each kind."""
+    total = sum((exact(weight) for *_, weight in bills), Decimal(0))
+    if total <= 0 or any(weight < 0 or not exact(weight).is_finite() for *_, weight in bills):
+        raise SflabError("weights say how often each execution happens: 0 or more, and not all of them 0")
+    bills = [each for each in bills if each[2]]
+    if len(bills) == 1:
+        return bills[0][1]
+    out = sum((bill.per(exact(weight) / total) for _, bill, weight in bills), start=Bill((), bills[0][1].region, ()))
+    shares = ", ".join(f"{count(100 * exact(weight) / total)} % {name}" for name, _, weight in bills)
+    return replace(out, parts=(f"one execution ({shares})",), single=True)
+
+
 def _by_item(used: Bill | Mapping[str, float]) -> dict[str, tuple[Decimal, str]]:
     if not isinstance(used, Bill):
         return {item: (exact(quantity), "") for item, quantity in used.items()}
@@ -248,7 +375,8 @@ def _by_item(used: Bill | Mapping[str, float]) -> dict[str, tuple[Decimal, str]]
     for line in used.lines:
         item = f"{line.service}.{line.item}"
         before, counted = out.get(item, (Decimal(0), ""))
-        out[item] = (before + line.quantity, "; ".join(part for part in (counted, line.assumption) if part))
+        parts = dict.fromkeys(part for part in (*counted.split("; "), *line.assumption.split("; ")) if part)
+        out[item] = (before + line.quantity, "; ".join(parts))
     return out
 
 

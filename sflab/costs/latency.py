@@ -18,8 +18,8 @@ from random import Random
 from statistics import NormalDist
 from typing import TYPE_CHECKING, Any, Protocol
 
+from sflab.costs.charges import SERVICES
 from sflab.costs.prices import data_directory, read_rows, text_table
-from sflab.costs.usage import SERVICES
 from sflab.errors import SflabError
 
 if TYPE_CHECKING:

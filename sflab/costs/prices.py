@@ -3,11 +3,15 @@
 A price is a list of tiers (units a month from which it holds, dollars a unit) and a monthly free quantity. Money is
 `Decimal` throughout: the published prices are decimal, so sums and tiers come out exact. The columns of the data are
 described in ``data/prices/README.md``; every row names its source and date, and so does every `Price`.
+
+Prices that `sflab.backends.pricelist` fetched from AWS lie in a folder of the user's own (`user_directory`), in files
+of the same columns: of two prices for one thing the later one holds.
 """
 
 from __future__ import annotations
 
 import csv
+import os
 from dataclasses import dataclass, replace
 from decimal import Decimal, InvalidOperation
 from html import escape
@@ -40,8 +44,9 @@ class Tier:
 class Price:
     """What one item costs in one region.
 
-    ``tiers`` begin at 0 and ascend; ``free`` units a month cost nothing where a free tier is asked for. ``region`` is
-    the region the price was published for, which is us-east-1 for items without a price of their own.
+    ``tiers`` begin at 0 and ascend; ``free`` units a month cost nothing where a free tier is asked for, and items with
+    the same ``pool`` share them. ``region`` is the region the price was published for, which is us-east-1 for items
+    without a price of their own.
     """
 
     item: str
@@ -52,6 +57,7 @@ class Price:
     as_of: str
     source: str
     note: str = ""
+    pool: str = ""
 
     @property
     def service(self) -> str:
@@ -147,36 +153,62 @@ def data_directory(name: str) -> Path:
     return (inside if inside.is_dir() else home.parent / "data") / name
 
 
+def user_directory() -> Path | None:
+    """Return the folder of prices that were fetched from AWS: ``$SFLAB_PRICES``, or one under the user's data folder.
+
+    None where ``SFLAB_PRICES`` is set and empty: then only the project's prices are used.
+    """
+    given = os.environ.get("SFLAB_PRICES")
+    if given is not None:
+        return Path(given).expanduser() if given else None
+    home = os.environ.get("XDG_DATA_HOME")
+    return (Path(home) if home else Path.home() / ".local" / "share") / "sflab" / "prices"
+
+
 def load(region: str = FALLBACK_REGION, *, directory: str | Path | None = None) -> Prices:
-    """Read the prices of *region* from *directory* (by default the project's ``data/prices``).
+    """Read the prices of *region*: the project's ``data/prices`` and what was fetched from AWS, or *directory* alone.
 
     Raises SflabError when the region is not known, naming those that are, or when a row cannot be read.
     """
     folder = Path(directory) if directory is not None else data_directory("prices")
-    files = sorted(path for path in folder.glob("*.csv") if path.name != "sources.csv")
-    if not files:
+    found = _read_folder(folder)
+    if not found:
         raise SflabError(f"no price data in {folder}: expected .csv files as data/prices/README.md describes them")
-    sources = folder / "sources.csv"
-    titles = {row["source"]: row["title"] for row in read_rows(sources)} if sources.is_file() else {}
-    found: dict[tuple[str, str], Price] = {}
-    for path in files:
-        for line, row in enumerate(read_rows(path), start=2):
-            _add(found, row, titles, f"{path}:{line}")
+    if directory is None and (fetched := user_directory()) is not None and fetched.is_dir():
+        for key, price in _read_folder(fetched).items():
+            if key not in found or price.as_of >= found[key].as_of:
+                found[key] = price
     known = sorted(where for item, where in found if item == _REGIONAL)
     if region not in known:
         raise SflabError(
-            f"no prices for region {region!r}; known are: {', '.join(known)}. "
-            f"For another, add its rows to {folder} or pass directory="
+            f"no prices for region {region!r}; known are: {', '.join(known)}. Fetch them from AWS: "
+            f"sf.refresh_prices({region!r}), or add rows to {folder}, or pass directory="
         )
     items = sorted({item for item, _ in found})
     chosen = {item: found.get((item, region)) or found.get((item, FALLBACK_REGION)) for item in items}
     return Prices(region, {item: price for item, price in chosen.items() if price is not None})
 
 
+def _read_folder(folder: Path) -> dict[tuple[str, str], Price]:
+    """Read every price of a folder, by item and region; of two files that both have it, the later date holds."""
+    sources = folder / "sources.csv"
+    titles = {row["source"]: row["title"] for row in read_rows(sources)} if sources.is_file() else {}
+    out: dict[tuple[str, str], Price] = {}
+    for path in sorted(path for path in folder.glob("*.csv") if path.name != "sources.csv"):
+        found: dict[tuple[str, str], Price] = {}
+        for line, row in enumerate(read_rows(path), start=2):
+            _add(found, row, titles, f"{path}:{line}")
+        out |= {key: price for key, price in found.items() if key not in out or price.as_of >= out[key].as_of}
+    return out
+
+
 def read_rows(path: Path) -> list[dict[str, str]]:
     """Read a table of the data folder: a CSV file with a header line."""
-    with path.open(encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            return list(csv.DictReader(file))
+    except (OSError, UnicodeDecodeError, csv.Error) as problem:
+        raise SflabError(f"{path}: this cannot be read as a table ({problem})") from problem
 
 
 def exact(number: float | Decimal) -> Decimal:
@@ -189,9 +221,11 @@ def _add(found: dict[tuple[str, str], Price], row: dict[str, str], titles: dict[
         key = (f"{row['service']}.{row['item']}", row["region"])
         tier = Tier(Decimal(row["from"]), Decimal(row["usd"]) / Decimal(row["per"]))
         dated = (row["region"], row["as_of"], titles.get(row["source"], row["source"]), row["note"])
-        price = Price(key[0], row["unit"], (tier,), Decimal(row["free"]), *dated)
+        price = Price(key[0], row["unit"], (tier,), Decimal(row["free"]), *dated, row.get("pool") or "")
     except (KeyError, TypeError, InvalidOperation, ZeroDivisionError) as problem:
         raise SflabError(f"{where}: not a price: {problem!r}; data/prices/README.md describes the columns") from problem
+    if not (tier.usd.is_finite() and tier.usd >= 0 and tier.start.is_finite() and price.free >= 0):
+        raise SflabError(f"{where}: not a price: {row['usd']} for {row['per']} from {row['from']}, {row['free']} free")
     before = found.get(key)
     if (before.tiers[-1].start >= tier.start) if before else tier.start != 0:
         raise SflabError(f"{where}: the tiers of {key[0]} in {key[1]} must begin at 0 and ascend")

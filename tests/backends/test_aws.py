@@ -462,7 +462,13 @@ def test_an_express_execution_without_a_log_has_an_outcome_and_no_history(script
     assert (run.status, run.output, run.seconds, run.wait() is run) == ("SUCCEEDED", {"a": 1}, 2.5, True)
     assert repr(run) == "Execution(m/e SUCCEEDED, Express)"
     assert run.result() == {"a": 1}
-    for look in (lambda: run.history, lambda: run.visits, run.cost):
+    assert [line.assumption for line in run.cost().lines] == [
+        "one per execution",
+        "64 MB for 2,500 ms, as StartSyncExecution told",
+    ]
+    assert run.cost().usd == pytest.approx(1e-6 + 2.5 / 16 * 0.00001667)
+    assert "no history" in run.cost().notes[0]
+    for look in (lambda: run.history, lambda: run.visits):
         with pytest.raises(sf.BackendError, match=r"CloudWatch Logs.*sf\.Local.*2500 ms at 64 MB"):
             look()
     scripted.answers["StartSyncExecution"] |= {"status": "FAILED", "error": "E"}

@@ -1,4 +1,4 @@
-"""What Step Functions tells of an execution: log events in CloudWatch Logs, status changes on EventBridge.
+"""What Step Functions logs of an execution: which events a level has, and the shape CloudWatch Logs gets them in.
 
 An Express execution has no history on AWS: its log is all there is of it. The shape is as recorded (conformance
 §6.2): ids are strings, ``details`` is what the history has as ``…EventDetails``, and without execution data its
@@ -9,16 +9,12 @@ https://docs.aws.amazon.com/step-functions/latest/dg/cloudwatch-log-level.html.
 from __future__ import annotations
 
 import json
-import uuid
 from collections.abc import Iterable
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sflab.engine.history import SHAPES, Event, details
 from sflab.errors import DefinitionError
-
-if TYPE_CHECKING:
-    from sflab.backends.execution import Execution
 
 LEVELS = ("ALL", "ERROR", "FATAL", "OFF")
 _FATAL = ("ExecutionAborted", "ExecutionFailed", "ExecutionTimedOut")
@@ -73,62 +69,6 @@ def log_events(
 def without_data(said: Event) -> Event:
     """Return an event's details without the execution's data."""
     return {name: value for name, value in said.items() if name not in DATA}
-
-
-#: "If the combined escaped input and escaped output … exceeds 248 KiB, then the input will be excluded" (developer
-#: guide, "Automating Step Functions event delivery with EventBridge").
-MAX_EVENT_DATA = 248 * 1024
-
-
-def status_changes(execution: Execution) -> list[dict[str, Any]]:
-    """Return the EventBridge events of a Standard execution: it runs, and how it ended if it has (as recorded)."""
-    events = execution.history.events
-    _, _, _, region, account, *_ = execution.arn.split(":")
-    begun = round(events[0]["timestamp"].timestamp() * 1000)
-    moments = [(events[0], "RUNNING")]
-    if execution.status != "RUNNING":
-        moments.append((events[-1], execution.status))
-    out = []
-    for event, status in moments:
-        over = status != "RUNNING"
-        output = execution.output_text if over else None
-        fits = len(json.dumps(execution.input_text)) + len(json.dumps(output)) <= MAX_EVENT_DATA
-        detail = {
-            "executionArn": execution.arn,
-            "stateMachineArn": execution.machine_arn,
-            "name": execution.name,
-            "status": status,
-            "startDate": begun,
-            "stopDate": round(event["timestamp"].timestamp() * 1000) if over else None,
-            "input": execution.input_text if fits else None,
-            "output": output,
-            "stateMachineVersionArn": None,
-            "stateMachineAliasArn": None,
-            "redriveCount": execution.redrive_count if over else 0,
-            "redriveDate": None,
-            "redriveStatus": execution.redrive_status if over else "NOT_REDRIVABLE",
-            "redriveStatusReason": (
-                execution.redrive_status_reason if over else "Execution is RUNNING and cannot be redriven"
-            ),
-            "inputDetails": {"included": fits},
-            "outputDetails": {"included": True} if output is not None else None,
-            "error": execution.error if over else None,
-            "cause": execution.cause if over else None,
-        }
-        out.append(
-            {
-                "version": "0",
-                "id": str(uuid.uuid5(uuid.NAMESPACE_URL, f"{execution.arn}/{event['id']}")),
-                "detail-type": "Step Functions Execution Status Change",
-                "source": "aws.states",
-                "account": account,
-                "time": event["timestamp"].strftime("%Y-%m-%dT%H:%M:%SZ"),
-                "region": region,
-                "resources": [execution.arn],
-                "detail": detail,
-            }
-        )
-    return out
 
 
 def recorded(log_events: Iterable[dict[str, Any]], execution_arn: str | None = None) -> list[Event]:
