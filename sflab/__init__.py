@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from sflab.backends.replay import Moment, Replayed, replay
     from sflab.backends.statemachine import StateMachine
     from sflab.backends.statetest import StateTest
+    from sflab.backends.table import table
     from sflab.costs.compare import compare
     from sflab.costs.estimate import bill
     from sflab.costs.latency import constant, empirical, lognormal, measured
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
         BackendError,
         DefinitionError,
         ExecutionFailed,
+        Interrupted,
         ReplayError,
         SflabError,
         TaskNotFoundError,
@@ -51,6 +53,7 @@ _HOME = {
     "Replayed": "backends.replay",
     "Moment": "backends.replay",
     "StateTest": "backends.statetest",
+    "table": "backends.table",
     "mock": "backends.functions",
     "mock_config": "backends.mockconfig",
     "StatesError": "asl.model",
@@ -66,6 +69,7 @@ _HOME = {
     "BackendError": "errors",
     "DefinitionError": "errors",
     "ExecutionFailed": "errors",
+    "Interrupted": "errors",
     "ReplayError": "errors",
     "SflabError": "errors",
     "TaskNotFoundError": "errors",
@@ -81,6 +85,7 @@ __all__ = [
     "Execution",
     "ExecutionFailed",
     "History",
+    "Interrupted",
     "Local",
     "Moment",
     "ReplayError",
@@ -99,6 +104,7 @@ __all__ = [
     "mock",
     "mock_config",
     "replay",
+    "table",
 ]
 
 

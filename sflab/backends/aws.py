@@ -24,6 +24,7 @@ from urllib.parse import urlsplit
 
 from sflab.asl.model import JSON, compact
 from sflab.asl.parse import loads
+from sflab.backends.bar import Bar
 from sflab.backends.execution import Execution, History, Outcome
 from sflab.backends.local import input_text
 from sflab.backends.statemachine import StateMachine
@@ -411,11 +412,13 @@ class AWSExecution(Execution):
     def wait(self, timeout: float | None = None) -> AWSExecution:
         """Wait until it has ended, at most *timeout* seconds; return it either way. Asks ever more rarely."""
         due = None if timeout is None else time.monotonic() + timeout
-        while self.status == "RUNNING":
-            left = SLOWEST if due is None else due - time.monotonic()
-            if left <= 0:
-                break
-            time.sleep(min(left, self._describing.left()))
+        with Bar(f"waiting for {self}") as bar:
+            while self.status == "RUNNING":
+                left = SLOWEST if due is None else due - time.monotonic()
+                if left <= 0:
+                    break
+                bar(0, note=f"{len(self._read):,} events read" if self._read else "running")
+                time.sleep(min(left, self._describing.left(), 1.0))
         return self
 
     def stop(self, error: str | None = None, cause: str | None = None) -> None:

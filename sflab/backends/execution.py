@@ -45,10 +45,13 @@ class History(Sequence[Event]):
     """The events of an execution, oldest first, in the shape boto3's ``get_execution_history`` gives them.
 
     ``.df`` is a table with a row per event; ``save`` writes AWS's own JSON, ``load`` reads it, whoever wrote it.
+    *definition* is that of the state machine, *type* STANDARD or EXPRESS, where they are known.
     """
 
-    def __init__(self, events: Iterable[Event] | Log, definition: Definition | None = None) -> None:
-        self.definition = definition
+    def __init__(
+        self, events: Iterable[Event] | Log, definition: Definition | None = None, *, type: str = "STANDARD"
+    ) -> None:
+        self.definition, self.type = definition, type
         self._log, self._count = Log(), 0
         if isinstance(events, Log):
             self._log, self._count = events, len(events)  # an execution that goes on makes it longer
@@ -103,7 +106,7 @@ class History(Sequence[Event]):
     @property
     def visits(self) -> Visits:
         """A row per passage through a state."""
-        return Visits(visits(self.events, self.definition))
+        return Visits(visits(self.events, self.definition), self)
 
     def timeline(self, *, title: str = "execution") -> Timeline:
         """Return the timeline: a bar for each state visit, with its attempts and waits, and the critical path."""
@@ -123,8 +126,8 @@ class History(Sequence[Event]):
 class Visits(Sequence[Visit]):
     """The state visits of an execution, in order of entering; ``.df`` is a table with a row for each."""
 
-    def __init__(self, items: Iterable[Visit]) -> None:
-        self.items = tuple(items)
+    def __init__(self, items: Iterable[Visit], history: History) -> None:
+        self.items, self.history = tuple(items), history
 
     @overload
     def __getitem__(self, index: int) -> Visit: ...
@@ -142,9 +145,12 @@ class Visits(Sequence[Visit]):
     @property
     def df(self) -> pd.DataFrame:
         """A row per visit; columns and dtypes are those of `sflab.views.tables.visits_frame`."""
-        from sflab.views.tables import visits_frame
+        from sflab.costs.visited import visit_costs
+        from sflab.views.tables import visited, visits_frame
 
-        return visits_frame(self.items)
+        of, events = self.history, normalise(self.history.events)
+        costs = visit_costs(of.definition, events, self.items, type=of.type)
+        return visits_frame(visited(self.items, events, costs))
 
     def __repr__(self) -> str:
         return f"Visits({len(self)}: {', '.join(v.state for v in self.items[:6])}{', …' if len(self) > 6 else ''})"
@@ -229,7 +235,7 @@ class Execution:
     @property
     def history(self) -> History:
         """Its events so far."""
-        return History(self._events(), self.machine.definition)
+        return History(self._events(), self.machine.definition, type=self.machine.type)
 
     @property
     def visits(self) -> Visits:

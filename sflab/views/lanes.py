@@ -295,7 +295,7 @@ def notes(seen: Reading, found: Sequence[Row]) -> list[str]:
             v = seen.visits[i]
             spent[clean(v.state)] = spent.get(clean(v.state), 0.0) + seen.end(v) - v.entered
         top = sorted(spent.items(), key=lambda item: -item[1])[:3]
-        parts = [f"{name} {duration(round(t, 6))} ({t / seen.seconds:.0%})" for name, t in top if t > 0]
+        parts = [f"{name} {duration(round(t, 6))} ({_share(t / seen.seconds)})" for name, t in top if t > 0]
         out.append(f"Most of the critical path: {', '.join(parts)}.")
     if seen.idle:
         cut = duration(sum(b - a for a, b in seen.idle))
@@ -304,3 +304,7 @@ def notes(seen: Reading, found: Sequence[Row]) -> list[str]:
     if hidden:
         out.append(f"{hidden:,} of {count(len(seen.visits), 'visit')} are not shown one by one; run.visits.df has all.")
     return out
+
+
+def _share(part: float) -> str:
+    return f"{part:.0%}" if part >= 0.01 else "under 1%"
