@@ -270,7 +270,6 @@ class _Painter:
             _text(node.sub, about, y + 21.6, SUB, "sub") if node.sub else None,
         )  # fmt: skip
 
-
     def _bar(self, node: Node, look: Look) -> list[Element]:
         """Underline as much of a Map's title as it has done of its items."""
         mark = self.progress.last(node.pointer) if self.progress else None

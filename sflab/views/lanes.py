@@ -79,18 +79,16 @@ def reading(events: list[Event], visits: list[Visit]) -> Reading:
 def sent(seen: Reading) -> dict[str, Any]:
     """What the live timeline is sent, times in seconds since the first event.
 
-    ``visits``: for each [phases, around]: phases as [kind, from, to, attempt, event id, error], around as the (visit,
-    index) pairs that enclose it; ``critical``: indexes of visits; ``idle``: what is drawn short.
+    ``visits``: the phases of each, as [kind, from, to, attempt, event id, error]; ``critical``: indexes of visits;
+    ``idle``: what is drawn short.
     """
     after = functools.partial(since, seen.begun)
     return {
         "visits": [
-            [[[p.kind, after(p.start), after(p.end), p.attempt, p.id, p.error] for p in found], [*map(list, v.context)]]
-            for v, found in zip(seen.visits, seen.phases, strict=True)
+            [[p.kind, after(p.start), after(p.end), p.attempt, p.id, p.error] for p in found] for found in seen.phases
         ],
         "critical": sorted(seen.critical),
         "idle": [[after(a), after(b)] for a, b in seen.idle],
-        "kinds": phases_.WORDS,
     }
 
 

@@ -116,6 +116,8 @@ class Store extends Run {
     }
     run.moves.splice(m.moves[0], Infinity, ...m.moves[1]);
     Object.assign(run, { status: m.status, running: m.running, execution: m.execution, begun: m.begun });
+    const [n, rest] = m.timeline.visits;
+    run.timeline = { ...m.timeline, visits: [...run.timeline.visits.slice(0, n), ...rest] };
     if (m.children) {
       run.children = m.children;
       for (const [key, child] of this.children ?? []) if (child.run.running) this.children.delete(key);

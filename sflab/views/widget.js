@@ -1,8 +1,9 @@
-// The live graph, in the browser. Four files, joined in this order; no dependency, no request.
+// The live graph, in the browser. Five files, joined in this order; no dependency, no request.
 //
 //   panel.js     Panel: what is known of the chosen state, or of the execution, at a position
 //   store.js     Store: the run, as the kernel sends it: whole once, then in patches; what of it is looked at
 //   drawing.js   Drawing: the graph: colours at a position, collapsing, pan and zoom, focus
+//   timeline.js  Timeline: a bar for each state visit, and what is done where it is
 //   widget.js    Player: the position in the history: slider, steps, play; and all together
 //
 // A position is a number of events that have happened: 0 … n.
@@ -350,9 +351,11 @@ function mount({ model, el }, store) {
   requestAnimationFrame(theme);
   theme();
   drawing.fit(false);
+  const untime = timeline(root, store, drawing.data.statuses);
   show(player.position);
   const dispose = () => {
     player.pause();
+    untime();
     store.listeners.delete(changed);
     observer.disconnect();
     size.disconnect();

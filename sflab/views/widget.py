@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from sflab.engine.history import Event
     from sflab.views.graph import Layout
 
-SCRIPTS = ("panel.js", "store.js", "drawing.js", "widget.js")  # in the order in which they are joined
+SCRIPTS = ("panel.js", "store.js", "drawing.js", "timeline.js", "widget.js")  # in the order in which they are joined
 
 
 def live(

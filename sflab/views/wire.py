@@ -13,7 +13,7 @@ from sflab.asl.model import compact
 from sflab.engine import history
 from sflab.engine.retrace import Retracer
 from sflab.errors import SflabError
-from sflab.views import progress, stages
+from sflab.views import lanes, progress, stages
 from sflab.views.words import clean
 
 if TYPE_CHECKING:
@@ -69,6 +69,7 @@ class Writer:
             "marks": {self.prefix + p: [list(m) for m in marks] for p, marks in seen.states.items()},
             "moves": self._moves(seen),
             "execution": {k: self._text(ends.get(k)) for k in ("input", "output", "error", "cause")},
+            "timeline": lanes.sent(lanes.reading(seen.events, seen.visits)),
         }
 
     def _moves(self, seen: Progress) -> list[list[Any]]:
@@ -241,6 +242,7 @@ def patch(before: dict[str, Any], after: dict[str, Any]) -> dict[str, Any]:
         "marks": marks,
         "moves": _tail(before["moves"], after["moves"]),
         **{k: after[k] for k in ("status", "running", "execution", "begun")},
+        "timeline": {**after["timeline"], "visits": _tail(before["timeline"]["visits"], after["timeline"]["visits"])},
         **({"children": after["children"]} if after.get("children") != before.get("children") else {}),
     }
 
