@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from sflab.asl.model import JSON, Definition
     from sflab.backends.local import Local, LocalExecution
-    from sflab.backends.mapruns import MapRun
+    from sflab.backends.mapruns import MapRuns
     from sflab.backends.replay import Moment
     from sflab.backends.statemachine import StateMachine
     from sflab.costs.estimate import Bill
@@ -267,9 +267,11 @@ class Execution:
         return self
 
     @property
-    def map_runs(self) -> list[MapRun]:
-        """The Map Runs of its Distributed Maps, as far as the backend tells of them."""
-        return []
+    def map_runs(self) -> MapRuns:
+        """The Map Runs of its Distributed Maps, as far as the backend tells of them; ``.df`` is a table of them."""
+        from sflab.backends.mapruns import MapRuns
+
+        return MapRuns()
 
     def logs(self, level: str = "ALL", *, include_execution_data: bool = True) -> list[dict[str, Any]]:
         """Return what Step Functions logs of it: CloudWatch log events, at *level* ALL, ERROR, FATAL or OFF."""

@@ -23,7 +23,7 @@ from sflab.backends.callbacks import ACCOUNT, Asked, Callbacks
 from sflab.backends.drivers import EPOCH, Clock, Drive, Replies, Resumed
 from sflab.backends.execution import Execution, History, Outcome
 from sflab.backends.functions import Mock, answer, mock
-from sflab.backends.mapruns import MapRun, dispatch, map_runs
+from sflab.backends.mapruns import MapRuns, dispatch, map_runs
 from sflab.backends.mapruns import histories as _histories
 from sflab.backends.mockconfig import MockedResponses
 from sflab.backends.nested import ended, input_of, refused, started, starts_execution
@@ -104,7 +104,7 @@ class LocalExecution(Execution):
             child.drive.stop()
 
     @property
-    def map_runs(self) -> list[MapRun]:
+    def map_runs(self) -> MapRuns:
         """The Map Runs of its Distributed Maps: counts, and the child executions with their histories."""
         return map_runs(self.machine, self.run.map_runs, self.arn)
 

@@ -299,7 +299,7 @@ class ChildExecution(Execution):
         return 1 if weights is None else weights[self.index]
 
     @property
-    def map_runs(self) -> list[MapRun]:
+    def map_runs(self) -> MapRuns:
         """The Map Runs of Distributed Maps inside it."""
         return map_runs(self.map_run.machine, self.map_run.others, self.arn)
 
