@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from sflab.backends.replay import Moment, Replayed, replay
     from sflab.backends.statemachine import StateMachine
     from sflab.backends.statetest import StateTest
+    from sflab.backends.table import table
     from sflab.costs.compare import compare
     from sflab.costs.estimate import bill
     from sflab.costs.latency import constant, empirical, lognormal, measured
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
         BackendError,
         DefinitionError,
         ExecutionFailed,
+        Interrupted,
         ReplayError,
         SflabError,
         TaskNotFoundError,
@@ -55,6 +57,7 @@ _HOME = {
     "Replayed": "backends.replay",
     "Moment": "backends.replay",
     "StateTest": "backends.statetest",
+    "table": "backends.table",
     "mock": "backends.functions",
     "mock_config": "backends.mockconfig",
     "StatesError": "asl.model",
@@ -73,6 +76,7 @@ _HOME = {
     "BackendError": "errors",
     "DefinitionError": "errors",
     "ExecutionFailed": "errors",
+    "Interrupted": "errors",
     "ReplayError": "errors",
     "SflabError": "errors",
     "TaskNotFoundError": "errors",
@@ -88,6 +92,7 @@ __all__ = [
     "Execution",
     "ExecutionFailed",
     "History",
+    "Interrupted",
     "Local",
     "Moment",
     "ReplayError",
@@ -110,6 +115,7 @@ __all__ = [
     "prices",
     "refresh_prices",
     "replay",
+    "table",
 ]
 
 

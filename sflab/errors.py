@@ -8,6 +8,9 @@
     ├── ApiError               .code                 a request that AWS's API refuses, in its words
     └── BackendError                                 boto3's errors, mapped; the original is __cause__
 
+    KeyboardInterrupt
+    └── Interrupted            .partial              long work was stopped; what was done is there
+
 A workflow that fails is not an exception: it is an execution whose ``status`` is ``FAILED``.
 """
 
@@ -79,3 +82,15 @@ class ApiError(SflabError):
 
 class BackendError(SflabError):
     """AWS, or a server that speaks its API, refused or could not be reached; boto3's error is ``__cause__``."""
+
+
+class Interrupted(KeyboardInterrupt):
+    """Long work was stopped (Ctrl-C, the notebook's stop button); ``partial`` is what it had done until then.
+
+    In a notebook, or a Python prompt, ``sys.last_value.partial`` has it in the next cell. It is no SflabError: what
+    stops at a KeyboardInterrupt, such as "run all cells", stops at this one too.
+    """
+
+    def __init__(self, what: str, partial: Any = None) -> None:
+        super().__init__(f"{what}. What was done is kept: sys.last_value.partial in the next cell")
+        self.partial = partial

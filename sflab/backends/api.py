@@ -71,10 +71,10 @@ def span(execution: Execution) -> tuple[float, float | None]:
 
 def find(account: Account, given: Arn) -> LocalExecution | ChildExecution:
     """Return a Standard execution by its ARN. Raises ApiError ``ExecutionDoesNotExist``."""
-    for execution in reversed(list(account.local.executions)):
-        if given.label is None and execution.arn == given.text:
-            return execution
-        if given.label and execution.machine.name == given.name:
+    if given.label is None and (found := account.local.executions.find(given.text)) is not None:
+        return found
+    for execution in reversed(list(account.local.executions)) if given.label else ():
+        if execution.machine.name == given.name:
             for map_run in execution.map_runs:
                 record = map_run.record
                 for index in range(len(record.inputs)):
@@ -120,11 +120,11 @@ def _start(account: Account, request: Request, *, sync: bool) -> LocalExecution:
             raise ApiError("StateMachineTypeNotSupported", WRONG_TYPE)
         text = execution_input(request.get("input"))
         if asked and found.type == "STANDARD":
-            for known in list(account.local.executions):
-                if known.name == name and known.machine_arn == found.arn:
-                    if standing(known).status == "RUNNING" and known.input_text == text:
-                        return known  # "called with the same name and input as a running execution" (API reference)
-                    raise ApiError("ExecutionAlreadyExists", f"Execution Already Exists: '{known.arn}'")
+            known = account.local.executions.find(f"{account.here}:execution:{found.name}:{name}")
+            if known is not None:
+                if standing(known).status == "RUNNING" and known.input_text == text:
+                    return known  # "called with the same name and input as a running execution" (API reference)
+                raise ApiError("ExecutionAlreadyExists", f"Execution Already Exists: '{known.arn}'")
     how = Started(how.revision, how.version_arn, how.alias_arn, request.get("traceHeader"))
     try:
         how.revision.machine.check()

@@ -63,6 +63,7 @@ class Clock:
         self.inbox: deque[Callable[[], None]] = deque()
         self.gate = threading.Condition()  # guards the inbox and who turns
         self.turner: int | None = None
+        self.watch: Callable[[], None] | None = None  # called after every moment and task of a virtual clock
 
     def now(self) -> float:
         """The moment: a virtual clock shows its machines' own time, another the seconds of it since it was made."""
@@ -97,6 +98,8 @@ class Clock:
             while self.turner is not None:
                 while self._due(until):
                     self._turn()
+                    if self.watch is not None:
+                        self.watch()
                 with self.gate:
                     if not self.inbox:
                         self.turner = None
@@ -270,6 +273,8 @@ class Drive:
                 threading.Thread(target=self._work, args=(work, now, written), name=name, daemon=True).start()
                 return
             replies = work()
+            if self.clock.watch is not None:  # many tasks may be asked for at one moment
+                self.clock.watch()
         for delay, reply in replies:
             if not isinstance(reply, written):
                 self.clock.push(self, now + delay, reply)

@@ -30,12 +30,13 @@ if TYPE_CHECKING:
 
     from sflab.asl.model import JSON, Definition
     from sflab.backends.local import Local, LocalExecution
-    from sflab.backends.mapruns import MapRun
+    from sflab.backends.mapruns import MapRuns
     from sflab.backends.replay import Moment
     from sflab.backends.statemachine import StateMachine
     from sflab.costs.estimate import Bill
     from sflab.costs.usage import Nested
     from sflab.views.diff import Diff
+    from sflab.views.timeline import Timeline
 
 
 class Outcome(NamedTuple):
@@ -51,14 +52,19 @@ class History(Sequence[Event]):
     """The events of an execution, oldest first, in the shape boto3's ``get_execution_history`` gives them.
 
     ``.df`` is a table with a row per event; ``save`` writes AWS's own JSON, ``load`` reads it, whoever wrote it. A
-    history that comes without its definition is drawn as far as its events show one (`drawn`). ``name`` is the
-    execution's, where it is known.
+    history that comes without its *definition* is drawn as far as its events show one (`drawn`). *name* is the
+    execution's, *type* its state machine's (STANDARD or EXPRESS), where they are known.
     """
 
     def __init__(
-        self, events: Iterable[Event] | Log, definition: Definition | None = None, *, name: str | None = None
+        self,
+        events: Iterable[Event] | Log,
+        definition: Definition | None = None,
+        *,
+        name: str | None = None,
+        type: str = "STANDARD",
     ) -> None:
-        self.definition, self.name = definition, name
+        self.definition, self.name, self.type = definition, name, type
         self._log, self._count = Log(), 0
         if isinstance(events, Log):
             self._log, self._count = events, len(events)  # an execution that goes on makes it longer
@@ -117,7 +123,13 @@ class History(Sequence[Event]):
     @property
     def visits(self) -> Visits:
         """A row per passage through a state."""
-        return Visits(visits(self.events, self.definition))
+        return Visits(visits(self.events, self.definition), self)
+
+    def timeline(self, *, title: str = "execution") -> Timeline:
+        """Return the timeline: a bar for each state visit, with its attempts and waits, and the critical path."""
+        from sflab.views.timeline import Timeline
+
+        return Timeline(self.events, self.definition, title=title)
 
     @functools.cached_property
     def drawn(self) -> Definition:
@@ -139,7 +151,7 @@ class History(Sequence[Event]):
         `sflab.engine.masking` says how they are found. Raises DefinitionError for a field that is no name.
         """
         hide = masker(fields)
-        return History([mask_event(e, hide) for e in self.events], self.definition, name=self.name)
+        return History([mask_event(e, hide) for e in self.events], self.definition, name=self.name, type=self.type)
 
     def show(self) -> Any:
         """Return the live graph: the colours of what happened, a slider through it, a click for a state's data."""
@@ -158,7 +170,7 @@ class History(Sequence[Event]):
         known = self.definition if machine is None else getattr(ran, "definition", ran)
         if known is None:
             raise DefinitionError("a history does not hold its definition: history.cost(machine)")
-        return bill(known, self.events, **{"type": getattr(ran, "type", "STANDARD"), **options})
+        return bill(known, self.events, **{"type": getattr(ran, "type", self.type), **options})
 
     def __repr__(self) -> str:
         if not self.events:
@@ -195,8 +207,8 @@ def _from_log(raw: Any) -> Any:
 class Visits(Sequence[Visit]):
     """The state visits of an execution, in order of entering; ``.df`` is a table with a row for each."""
 
-    def __init__(self, items: Iterable[Visit]) -> None:
-        self.items = tuple(items)
+    def __init__(self, items: Iterable[Visit], history: History) -> None:
+        self.items, self.history = tuple(items), history
 
     @overload
     def __getitem__(self, index: int) -> Visit: ...
@@ -214,9 +226,12 @@ class Visits(Sequence[Visit]):
     @property
     def df(self) -> pd.DataFrame:
         """A row per visit; columns and dtypes are those of `sflab.views.tables.visits_frame`."""
-        from sflab.views.tables import visits_frame
+        from sflab.costs.visited import visit_costs
+        from sflab.views.tables import visited, visits_frame
 
-        return visits_frame(self.items)
+        of, events = self.history, normalise(self.history.events)
+        costs = visit_costs(of.definition, events, self.items, type=of.type)
+        return visits_frame(visited(self.items, events, costs))
 
     def __repr__(self) -> str:
         return f"Visits({len(self)}: {', '.join(v.state for v in self.items[:6])}{', …' if len(self) > 6 else ''})"
@@ -301,7 +316,7 @@ class Execution:
     @property
     def history(self) -> History:
         """Its events so far."""
-        return History(self._events(), self.machine.definition, name=self.name)
+        return History(self._events(), self.machine.definition, name=self.name, type=self.machine.type)
 
     @property
     def visits(self) -> Visits:
@@ -333,9 +348,11 @@ class Execution:
         return self
 
     @property
-    def map_runs(self) -> list[MapRun]:
-        """The Map Runs of its Distributed Maps, as far as the backend tells of them."""
-        return []
+    def map_runs(self) -> MapRuns:
+        """The Map Runs of its Distributed Maps, as far as the backend tells of them; ``.df`` is a table of them."""
+        from sflab.backends.mapruns import MapRuns
+
+        return MapRuns()
 
     def logs(self, level: str = "ALL", *, include_execution_data: bool = True) -> list[dict[str, Any]]:
         """Return what Step Functions logs of it: CloudWatch log events, at *level* ALL, ERROR, FATAL or OFF."""
@@ -381,6 +398,10 @@ class Execution:
         if running:
             self._stream(widget, len(events))
         return widget
+
+    def timeline(self) -> Timeline:
+        """Return the timeline: a bar for each state visit, with its attempts and waits, and the critical path."""
+        return self.history.timeline(title=str(self))
 
     def at(self, event_id: int) -> Moment:
         """Return the execution as it stood after an event: its frames, what each waits for, and its data there.

@@ -11,21 +11,24 @@ import random
 import threading
 from collections import ChainMap, Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from sflab.asl.dataflow import MAX_BYTES, MAX_NESTING, too_deep
 from sflab.asl.model import JSON, read_json
+from sflab.backends.bar import Bar, awaited, shown
 from sflab.backends.buckets import Bucket, access
 from sflab.backends.callbacks import ACCOUNT, Asked, Callbacks
 from sflab.backends.drivers import EPOCH, Clock, Drive, Replies, Resumed
 from sflab.backends.execution import Execution, History, Outcome
 from sflab.backends.functions import Mock, answer, mock
-from sflab.backends.mapruns import MapRun, dispatch, map_runs
+from sflab.backends.mapruns import MapRuns, dispatch, map_runs
 from sflab.backends.mapruns import histories as _histories
 from sflab.backends.mockconfig import MockedResponses
 from sflab.backends.nested import ended, input_of, refused, started, starts_execution
 from sflab.backends.statemachine import StateMachine
+from sflab.backends.table import Executions
 from sflab.engine.history import Event
 from sflab.engine.machine import Machine
 from sflab.engine.maprun import Histories
@@ -36,7 +39,7 @@ from sflab.engine.messages import (
     TaskSubmitted,
     TaskSucceeded,
 )
-from sflab.errors import ApiError, DefinitionError, TaskNotFoundError
+from sflab.errors import ApiError, DefinitionError, Interrupted, TaskNotFoundError
 
 if TYPE_CHECKING:
     from sflab.backends.account import Account
@@ -72,7 +75,7 @@ class LocalExecution(Execution):
     @property
     def history(self) -> History:
         """Its events so far; made only when somebody looks at them."""
-        return History(self.run.log, self.machine.definition, name=self.name)
+        return History(self.run.log, self.machine.definition, name=self.name, type=self.machine.type)
 
     def _outcome(self) -> Outcome:
         if self.drive.trouble is not None and not self.drive.clock.virtual:
@@ -86,6 +89,8 @@ class LocalExecution(Execution):
         """What it waits for that only somebody outside can give, in words; None when something else happens next."""
         if not self.drive.idle:
             return None
+        if isinstance(self.drive.trouble, KeyboardInterrupt):
+            return "it was interrupted; sf.replay(run.machine, run.history).resume(local) goes on with it"
         for child in self.waits_for.values():
             return f"it waits for {child}: {child.waiting}"
         names = sorted({frame.state.name for frame, verb in list(self.run.waits.values()) if verb == "_task"})
@@ -99,7 +104,7 @@ class LocalExecution(Execution):
             child.drive.stop()
 
     @property
-    def map_runs(self) -> list[MapRun]:
+    def map_runs(self) -> MapRuns:
         """The Map Runs of its Distributed Maps: counts, and the child executions with their histories."""
         return map_runs(self.machine, self.run.map_runs, self.arn)
 
@@ -116,7 +121,7 @@ class LocalExecution(Execution):
         `Local.get_activity_task`), and only a *timeout* gives another thread the time to be that somebody.
         """
         if not self.drive.clock.virtual or timeout is not None:
-            self.drive.ended.wait(timeout)
+            awaited(self, self.drive.ended, timeout)
         return self
 
 
@@ -172,7 +177,7 @@ class Local(Callbacks):
         self.functions, self.tasks = dict(functions or {}), dict(tasks or {})
         self.seed, self.rate, self.latency, self.region = seed, rate, latency, region
         self.start = EPOCH if start is None else start.timestamp()
-        self.executions: list[LocalExecution] = []
+        self.executions: Executions[LocalExecution] = Executions()
         self._names: Counter[tuple[str, str]] = Counter()
         self._clock = Clock(rate)
         self._account: Account | None = None
@@ -212,7 +217,8 @@ class Local(Callbacks):
         *input* is JSON data, or JSON text as AWS takes it; nothing is ``{}``. A *name* can be used once for a machine.
 
         Raises DefinitionError when the definition or the input cannot be used, TaskNotFoundError when a task is
-        reached that nothing is bound to.
+        reached that nothing is bound to. Where it is interrupted, the execution stays as it stood, in ``executions``
+        and as the ``partial`` of the Interrupted that is raised.
         """
         try:
             return self.launch(machine, input_text(input), name=name)
@@ -242,7 +248,15 @@ class Local(Callbacks):
             self.executions.remove(execution)
             self._names[machine.name, execution.name] -= 1
             raise
+        except KeyboardInterrupt:
+            raise Interrupted(
+                f"{execution} was interrupted after {len(execution.run.log):,} events", execution
+            ) from None
         return execution
+
+    def progress(self, label: str, total: float | None = None, *, unit: str = "executions") -> Bar:
+        """Return a context manager that shows how far long work is; called as ``(done, total)``."""
+        return Bar(label, total, unit=unit)
 
     def simulate(
         self, machine: StateMachine, input: JSON = None, *, n: int, seed: int | None = None
@@ -259,7 +273,7 @@ class Local(Callbacks):
         model = self.latency or measured()
         for i in range(n):
             execution = self._prepare(machine, text, f"sim-{i + 1:06d}", seed=base, latency=model, clock=Clock())
-            self._begin(execution)
+            self._begin(execution, alone=False)
             yield execution
 
     # ── as the service ───────────────────────────────────────────────────────────────────────────────────────────────
@@ -377,11 +391,12 @@ class Local(Callbacks):
         execution.local, drive = self, execution.drive
         drive.cancel, drive.on_end = execution.give_up, lambda: self._forget(execution)
 
-    def _begin(self, execution: LocalExecution) -> None:
-        """Start it, and in virtual time see it through."""
+    def _begin(self, execution: LocalExecution, *, alone: bool = True) -> None:
+        """Start it, and in virtual time see it through; one of many (not *alone*) does not show how far it is."""
         drive = execution.drive
-        drive.clock.post(lambda: drive.begin(execution.input_text))
-        drive.begun.wait()
+        with shown(execution) if alone else nullcontext():
+            drive.clock.post(lambda: drive.begin(execution.input_text))
+            drive.begun.wait()
 
     def _do(
         self, execution: LocalExecution, command: ScheduleTask, seed: int, latency: Measured | None

@@ -304,7 +304,7 @@ class ChildExecution(Execution):
         return 1 if weights is None else weights[self.index]
 
     @property
-    def map_runs(self) -> list[MapRun]:
+    def map_runs(self) -> MapRuns:
         """The Map Runs of Distributed Maps inside it."""
         return map_runs(self.map_run.machine, self.map_run.others, self.arn)
 
@@ -350,9 +350,23 @@ class ChildExecution(Execution):
         return super()._repr_mimebundle_(**options) if self.kept else {"text/plain": repr(self)}
 
 
-def map_runs(machine: StateMachine, records: Sequence[maprun.MapRun], execution_arn: str) -> list[MapRun]:
+class MapRuns(list[MapRun]):
+    """The Map Runs of an execution, in the order they started; ``df`` is a table with a row for each."""
+
+    @property
+    def df(self) -> pd.DataFrame:
+        """A row per Map Run; columns and dtypes are those of `sflab.views.tables.map_runs_frame`."""
+        from sflab.views.tables import map_runs_frame
+
+        return map_runs_frame(run.record for run in self)
+
+    def _repr_html_(self) -> str:
+        return self.df.to_html(max_rows=60, notebook=True)
+
+
+def map_runs(machine: StateMachine, records: Sequence[maprun.MapRun], execution_arn: str) -> MapRuns:
     """Return the Map Runs of one execution, of all those *records* that its root execution has."""
-    return [MapRun(machine, record, records) for record in records if record.execution_arn == execution_arn]
+    return MapRuns(MapRun(machine, record, records) for record in records if record.execution_arn == execution_arn)
 
 
 def _moment(at: float) -> datetime:

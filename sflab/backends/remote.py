@@ -22,8 +22,9 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, overload
 
 from sflab.backends.awsbills import express_bill, started
+from sflab.backends.bar import Bar
 from sflab.backends.execution import Execution, History, Outcome
-from sflab.backends.mapruns import MapRun
+from sflab.backends.mapruns import MapRun, MapRuns
 from sflab.engine.history import ENDS, Event, details, normalise
 from sflab.engine.logs import logged, recorded
 from sflab.engine.masking import mask_event
@@ -126,12 +127,14 @@ class AWSExecution(Execution):
         """Read the events that are not known yet."""
         if not self._read:
             token = None
-            while True:
-                page = self._page(token, maxResults=PAGE)
-                self._add(page["events"])
-                token = page.get("nextToken")
-                if not token:
-                    return
+            with Bar(f"reading {self}", unit="events") as bar:
+                while True:
+                    page = self._page(token, maxResults=PAGE)
+                    self._add(page["events"])
+                    token = page.get("nextToken")
+                    if not token:
+                        return
+                    bar(len(self._read))
         fresh: list[Event] = []
         token = None
         while True:
@@ -156,10 +159,10 @@ class AWSExecution(Execution):
                 self._read.append(mask_event({**e, "timestamp": e["timestamp"].astimezone(UTC)}, self.aws.masked))
 
     @property
-    def map_runs(self) -> list[MapRun]:
+    def map_runs(self) -> MapRuns:
         """The Map Runs of its Distributed Maps (ListMapRuns), in the order in which they started."""
         if not distributed(self.machine):
-            return []
+            return MapRuns()
         said: list[dict[str, Any]] = []
         more: dict[str, Any] = {}
         while True:
@@ -169,16 +172,18 @@ class AWSExecution(Execution):
                 break
             more = {"nextToken": page["nextToken"]}
         ordered = sorted(said, key=lambda each: each["startDate"])
-        return [AWSMapRun(self.machine, self.aws, each["mapRunArn"]) for each in ordered]
+        return MapRuns(AWSMapRun(self.machine, self.aws, each["mapRunArn"]) for each in ordered)
 
     def wait(self, timeout: float | None = None) -> AWSExecution:
         """Wait until it has ended, at most *timeout* seconds; return it either way. Asks ever more rarely."""
         due = None if timeout is None else time.monotonic() + timeout
-        while self.status == "RUNNING":
-            left = SLOWEST if due is None else due - time.monotonic()
-            if left <= 0:
-                break
-            time.sleep(min(left, self._describing.left()))
+        with Bar(f"waiting for {self}") as bar:
+            while self.status == "RUNNING":
+                left = SLOWEST if due is None else due - time.monotonic()
+                if left <= 0:
+                    break
+                bar(0, note=f"{len(self._read):,} events read" if self._read else "running")
+                time.sleep(min(left, self._describing.left(), 1.0))
         return self
 
     def stop(self, error: str | None = None, cause: str | None = None) -> None:
@@ -296,13 +301,15 @@ class ExpressExecution(Execution):
     def _pages(self, client: Any, given: dict[str, Any]) -> list[dict[str, Any]]:
         out: list[dict[str, Any]] = []
         more: dict[str, Any] = {}
-        while True:  # a page may be empty and not the last: AWS searches so much at a time
-            page = self.aws.call("filter_log_events", client=client, **given, **more)
-            out += page.get("events", ())
-            token = page.get("nextToken")
-            if not token or token == more.get("nextToken"):
-                return out
-            more = {"nextToken": token}
+        with Bar(f"searching {given['logGroupName']}", unit="log events found") as bar:
+            while True:  # a page may be empty and not the last: AWS searches so much at a time
+                page = self.aws.call("filter_log_events", client=client, **given, **more)
+                out += page.get("events", ())
+                bar(len(out))
+                token = page.get("nextToken")
+                if not token or token == more.get("nextToken"):
+                    return out
+                more = {"nextToken": token}
 
     def _log_group(self) -> tuple[str, str]:
         said = self.aws.call("describe_state_machine", stateMachineArn=self.machine_arn)

@@ -12,7 +12,7 @@ import io
 import math
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from decimal import Decimal
 from html import escape
@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from sflab.costs.estimate import Bill, priced
 from sflab.costs.prices import Prices, dollars, html_table, load, text_table
 from sflab.costs.usage import Meter, Usage
-from sflab.errors import SflabError
+from sflab.errors import Interrupted, SflabError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -164,7 +164,9 @@ class Comparison:
             return _svg(_draw(self.results), f"{self._headline()}: {', '.join(r.name for r in self.results)}")
 
     def _headline(self) -> str:
-        return f"{self.n:,} executions of each, seed {self.seed}"
+        short = [f"{r.n:,} of “{r.name}”" for r in self.results if r.n < self.n]
+        stopped = f"; stopped early: only {', '.join(short)}" if short else ""
+        return f"{self.n:,} executions of each, seed {self.seed}{stopped}"
 
     def _rows(self) -> list[tuple[str, ...]]:
         def with_interval(result: Result, q: float) -> str:
@@ -221,12 +223,16 @@ def compare(
     memory_mb: int | Mapping[str, int] = 128,
     architecture: str = "x86_64",
     start_end: int = 1,
+    progress: Callable[[int, int], None] | None = None,
 ) -> Comparison:
     """Simulate every machine *n* times on *input* and compare what it takes and costs.
 
     *machines* maps a name to a state machine (with ``definition`` and ``type``); *backend* is one that simulates, such
     as ``Local`` with latency models. Every machine gets the same *seed*. *prices*, *memory_mb*, *architecture* and
-    *start_end* are those of `sflab.costs.estimate.bill`.
+    *start_end* are those of `sflab.costs.estimate.bill`. *progress* is told (executions done, executions in all);
+    by default the backend shows it where it can.
+
+    Raises Interrupted when it is stopped: its ``partial`` is the Comparison of what was simulated until then.
     """
     if not isinstance(machines, Mapping) or not machines:
         raise ValueError(
@@ -237,24 +243,40 @@ def compare(
     if not hasattr(backend, "simulate"):
         raise SflabError(f"{type(backend).__name__} cannot simulate; compare with a local backend: sf.Local(…)")
     prices = prices or load()
-    results = []
-    for name, machine in machines.items():
-        meter = Meter(
-            machine.definition, machine.type, start_end=start_end, memory_mb=memory_mb, architecture=architecture
-        )
-        results.append(_measure(name, meter, backend.simulate(machine, input, n=n, seed=seed), prices))
+    results: list[Result] = []
+    shown = getattr(backend, "progress", None)
+    with shown("comparing", n * len(machines)) if shown and progress is None else nullcontext(progress) as tell:
+        for name, machine in machines.items():
+            meter = Meter(
+                machine.definition, machine.type, start_end=start_end, memory_mb=memory_mb, architecture=architecture
+            )
+            runs, found = backend.simulate(machine, input, n=n, seed=seed), list[_Run]()
+            try:
+                for run in runs:
+                    usage = meter.read(run.history.events, [children.billed() for children in run.map_runs])
+                    found.append((usage, run.status != "SUCCEEDED"))
+                    if tell is not None:
+                        tell(len(results) * n + len(found), len(machines) * n)
+                results.append(_measure(name, meter, found, prices))
+            except KeyboardInterrupt:
+                done = f"stopped after {len(found):,} of {n:,} executions of {name!r}"
+                part = [_measure(name, meter, found, prices)] if found and len(results) < len(machines) else []
+                raise Interrupted(done, Comparison((*results, *part), n, seed)) from None
     return Comparison(tuple(results), n, seed)
 
 
-def _measure(name: str, meter: Meter, runs: Iterable[Any], prices: Prices) -> Result:
+#: What an execution used, and whether it failed.
+_Run = tuple[Usage, bool]
+
+
+def _measure(name: str, meter: Meter, runs: Sequence[_Run], prices: Prices) -> Result:
     total, mean, durations, costs, failures = Usage(), Usage(), [], [], 0
     unit = {price.item: float(price.usd) for price in prices}
-    for run in runs:
-        usage = meter.read(run.history.events, [children.billed() for children in run.map_runs])
+    for usage, failed in runs:
         total += usage
         durations.append(round(usage.seconds * 1000, 3))
         costs.append(math.fsum(float(q) * unit[item] for (item, _), q in usage.quantities.items()))
-        failures += run.status != "SUCCEEDED"
+        failures += failed
     n = len(durations)
     if not n:
         raise SflabError(f"the backend simulated no execution of {name!r}")

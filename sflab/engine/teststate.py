@@ -283,6 +283,7 @@ class _Test:
     now: float
     chance: random.Random
     machine_arn: str
+    patience: float = SECONDS
 
     def __init__(self, state: State, request: Request, work: Work) -> None:
         self.state, self.request, self.work = state, request, work
@@ -485,7 +486,7 @@ def _wait(test: _Test) -> Visit:
     assert state.wait is not None  # noqa: S101 - compiled with it
     value = test.input_path()
     how, until = state.wait(value, test)
-    if (until if how == "seconds" else until.timestamp() - test.now) > SECONDS:
+    if (until if how == "seconds" else until.timestamp() - test.now) > test.patience:
         raise StatesError("States.Timeout")
     assigned = state.assign(test.value, value, test) if state.assign else None
     output = state.finish(test.value, value, test) if state.finish else value

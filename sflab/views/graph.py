@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from sflab.asl.model import Definition, Place, walk
 from sflab.errors import DefinitionError
 from sflab.views import progress as progress_
-from sflab.views.paint import FONT, LIGHT, STYLE, Element, el, number, outline, plain, role, symbol, xml
+from sflab.views.paint import FONT, LIGHT, STYLE, Element, Look, el, number, outline, plain, role, symbol, xml
 from sflab.views.place import LANE, EngineError, place
 from sflab.views.sketch import (
     CHIP,
@@ -191,7 +191,7 @@ class _Painter:
 
     def _happened(self, mark: Mark | None) -> str:
         if mark is None:
-            return "\nnot reached" if self.progress else ""
+            return f"\n{progress_.WORDS[self.progress.unreached]}" if self.progress else ""
         words = [progress_.WORDS[mark.status], count(mark.visits, "visit")]
         words += [f"retried {count(mark.retries, 'time')}"] if mark.retries else []
         words += [f"{mark.done} items"] if mark.done else []
@@ -199,11 +199,12 @@ class _Painter:
 
     def _marker(self, node: Node) -> Element:
         x, y = node.x + node.w / 2, node.y + node.h / 2
+        id_ = node.id if self.live else None
         if node.w == DOT:
             if node.kind == "start":
-                return el("circle", cx=x, cy=y, r=4, fill=role("edge"), class_="f-edge")
+                return el("circle", cx=x, cy=y, r=4, fill=role("edge"), class_="f-edge", id=id_)
             return el("circle", cx=x, cy=y, r=3.5, fill=role("canvas"), stroke=role("edge"), stroke_width=2,
-                      class_="f-canvas l-edge")  # fmt: skip
+                      class_="f-canvas l-edge", id=id_)  # fmt: skip
         shape = functools.partial(outline, "Succeed", node.x, node.y, node.w, node.h)
         reached = self.progress is None or any(e.head == node.id and e.id in self.taken for e in self.plan.edges())
         ink = "ink" if reached or node.kind == "start" else "faint"
@@ -214,7 +215,7 @@ class _Painter:
             ring if node.kind == "end" else None,
             _text("Start" if node.kind == "start" else "End", x, y + 4, SUB, "paper", bold=True, anchor="middle"),
             class_=node.kind,
-            id=node.id if self.live else None,
+            id=id_,
         )
 
     def _missing(self, node: Node) -> Element:
@@ -226,6 +227,7 @@ class _Painter:
             _text(node.lines[0], node.x + node.w / 2, node.y + node.h / 2 + 4.5, NAME, "missing", bold=True,
                   anchor="middle"),
             class_="missing",
+            id=node.id if self.live else None,
         )  # fmt: skip
 
     def box(self, node: Node) -> Element:
@@ -262,10 +264,20 @@ class _Painter:
                class_="body strip" if status or self.live else "f-head strip"),
             el("rect", fill="none", stroke=look.line, stroke_width=1.7 if status not in ("", "IDLE") else 1.2,
                class_="line", **frame),
+            *self._bar(node, look),
             *self._tile(node, x + 8, y + 6, 22),
             _text(node.lines[0], x + 38, y + 21.6, NAME, name, bold=True),
             _text(node.sub, about, y + 21.6, SUB, "sub") if node.sub else None,
         )  # fmt: skip
+
+    def _bar(self, node: Node, look: Look) -> list[Element]:
+        """Underline as much of a Map's title as it has done of its items."""
+        mark = self.progress.last(node.pointer) if self.progress else None
+        if mark is None or not mark.done:
+            return []
+        done, of = (float(n) for n in mark.done.split("/"))
+        w = node.w * min(1.0, done / (of or 1.0))
+        return [el("rect", x=node.x, y=node.y + HEAD - 4, width=w, height=4, fill=look.line, class_="mark")]
 
 
 def _words(edge: Edge) -> str:
@@ -352,7 +364,8 @@ class Layout:
     """A graph for somebody else to colour.
 
     ``tree`` is the drawing as JSON (`paint.plain`); ``states`` maps pointers to id, name, type and place (x, y, w, h in
-    the drawing's units, ``tries``: how often it may be retried), ``edges`` edge ids to source, target and kind.
+    the drawing's units, ``tries``: how often it may be retried, ``inside``: how many states it holds), ``edges`` edge
+    ids to source, target and kind, ``markers`` the pointers of scopes to the ids of what is in them but no state.
     """
 
     width: float
@@ -360,6 +373,7 @@ class Layout:
     tree: list[Any]
     states: dict[str, dict[str, Any]]
     edges: dict[str, dict[str, str]]
+    markers: dict[str, list[str]]
     svg: str
 
 
@@ -405,15 +419,18 @@ def layout(definition: Definition | Mapping[str, Any]) -> Layout:
     plan = place(Sketch(_definition(definition).raw))
     root = plan.scopes[""]
     drawing = el("g", *_Painter(plan, live=True).everything())
+    placed = plan.states()
     states = {
         p: {"id": n.id, "name": n.name, "type": n.type, "tries": n.retries,
+            "inside": sum(q.startswith(f"{p}/") for q in placed) if n.lanes else 0,
             **{k: round(v, 1) for k, v in (("x", n.x), ("y", n.y), ("w", n.w), ("h", n.h))}}
-        for p, n in plan.states().items()
+        for p, n in placed.items()
     }  # fmt: skip
+    markers = {p: [n.id for n in scope.nodes if n.kind != "state"] for p, scope in plan.scopes.items()}
     edges = {e.id: {"source": e.source, "target": e.target, "kind": e.kind} for e in plan.edges()}
     box = f"0 0 {number(root.w)} {number(root.h)}"
     whole = el("svg", drawing, xmlns=NAMESPACE, viewBox=box, font_family=FONT, class_="sflab-graph")
-    return Layout(root.w, root.h, plain(drawing), states, edges, xml(whole))
+    return Layout(root.w, root.h, plain(drawing), states, edges, markers, xml(whole))
 
 
 def mimebundle(
@@ -482,7 +499,7 @@ def _outline(place_: Place, depth: int, progress: Progress | None) -> list[str]:
     if progress:
         mark = progress.last(place_.pointer)
         times = f" x{mark.visits}" if mark and mark.visits > 1 else ""
-        words.append(progress_.WORDS[mark.status if mark else "IDLE"] + times)
+        words.append(progress_.WORDS[mark.status if mark else progress.unreached] + times)
     out = [f"{indent}{clean(place_.name)}: {', '.join(w for w in words if w)}"]
     for kind, target, label in ways(state):
         before = {"choice": f"{label.translate(_ASCII)} ", "catch": f"catch {label} "}.get(kind, "")

@@ -85,7 +85,8 @@ class Look(NamedTuple):
     symbol: str
 
 
-#: What happened to a state → how it looks; "" is a definition nobody has run, IDLE a state this run has not reached.
+#: What happened to a state → how it looks; "" is a definition nobody has run, IDLE a state that this run has not reached yet,
+#: SKIPPED one that it had not reached when it ended: it looks the same, and is told by its title.
 LIGHT: dict[str, Look] = {
     "": Look("#ffffff", "#b6c2d1", ""),
     "IDLE": Look("#f6f8fa", "#cbd3dd", ""),
@@ -96,6 +97,8 @@ LIGHT: dict[str, Look] = {
     "TIMED_OUT": Look("#ffe9e7", "#cf222e", "clock"),
     "CAUGHT": Look("#fff2cf", "#9a6700", "bang"),
     "ABORTED": Look("#f0eafd", "#7c4ddb", "stop"),
+    "CANCELLED": Look("#eef1f5", "#66758a", "slash"),
+    "SKIPPED": Look("#f6f8fa", "#cbd3dd", "skip"),
 }
 DARK: dict[str, Look] = {
     "": Look("#1b232d", "#4a5768", ""),
@@ -107,6 +110,8 @@ DARK: dict[str, Look] = {
     "TIMED_OUT": Look("#3d1719", "#ff7b72", "clock"),
     "CAUGHT": Look("#37290b", "#e3b341", "bang"),
     "ABORTED": Look("#2a1f47", "#bc8cff", "stop"),
+    "CANCELLED": Look("#20262e", "#8b9bb0", "slash"),
+    "SKIPPED": Look("#151b23", "#36414f", "skip"),
 }
 
 #: Everything else: role → (light, dark).
@@ -197,6 +202,8 @@ SYMBOLS: dict[str, str] = {
     "dots": "M5.5 12h.1M12 12h.1M18.5 12h.1",
     "bang": "M12 4.5v9.5M12 19v.2",
     "stop": "M8 8h8v8H8z",
+    "slash": "M6 18L18 6",
+    "skip": "M4 15c2-7 12-7 15-1M19.5 8.5V14H14",
     "retry": "M19.2 12a7.2 7.2 0 11-2.1-5.1L19.5 9M19.5 3.8V9h-5.2",
 }
 

@@ -37,6 +37,7 @@ class Move(NamedTuple):
     source: str
     target: str | None
     caught: bool
+    visit: int  # the passage through *source* that ended so
 
 
 @dataclass(slots=True)
@@ -68,6 +69,16 @@ class Progress:
     def __post_init__(self) -> None:
         self.by_id = {e["id"]: e for e in self.events}
 
+    @property
+    def over(self) -> bool:
+        """Whether the execution has ended: what it has not reached by then, it has skipped."""
+        return self.status in STATUS.values()
+
+    @property
+    def unreached(self) -> str:
+        """What a state is that was never entered: IDLE while that may yet happen, then SKIPPED."""
+        return "SKIPPED" if self.over else "IDLE"
+
     def last(self, pointer: str) -> Mark | None:
         """How the state at *pointer* looks in the end; None if it was never entered."""
         marks = self.states.get(pointer)
@@ -90,10 +101,12 @@ WORDS = {
     "TIMED_OUT": "timed out",
     "CAUGHT": "error caught",
     "ABORTED": "aborted",
+    "CANCELLED": "cancelled",
+    "SKIPPED": "skipped",
 }
 
 # A state that stands for several visits (Map iterations) shows the first of these that any of them is in.
-_PRECEDENCE = ("RUNNING", "RETRYING", "FAILED", "CAUGHT", "ABORTED", "SUCCEEDED")
+_PRECEDENCE = ("RUNNING", "RETRYING", "FAILED", "CAUGHT", "ABORTED", "CANCELLED", "SUCCEEDED")
 BEGINS = ("Scheduled", "MapStateStarted", "ParallelStateStarted")
 FAILS = ("Failed", "TimedOut", "Aborted")
 
@@ -102,14 +115,27 @@ def read(definition: Definition, events: Iterable[Event]) -> Progress:
     """Follow *events* through *definition*. Raises DefinitionError if they are no history."""
     ordered = history.normalise(list(events))
     progress = Progress(ordered, history.visits(ordered, definition))
-    progress.changes = [_changes(v, progress) for v in progress.visits]
+    cancelled = _cancelled(progress.visits)
+    progress.changes = [_changes(v, progress, "CANCELLED" if v.index in cancelled else v.status)
+                        for v in progress.visits]  # fmt: skip
     _Tally(progress).run()
     progress.moves = _moves(progress.visits, definition)
     return progress
 
 
-def _changes(visit: Visit, progress: Progress) -> list[tuple[int, str]]:
-    """The statuses of one visit, each with the event that brought it."""
+def _cancelled(visits: list[Visit]) -> set[int]:
+    """Return the visits that ended because another branch or iteration failed, not because the execution was stopped."""
+    out: set[int] = set()
+    for visit in visits:  # outer before inner
+        if visit.status == "ABORTED" and visit.context:
+            around = visit.context[-1][0]
+            if around in out or visits[around].status != "ABORTED":
+                out.add(visit.index)
+    return out
+
+
+def _changes(visit: Visit, progress: Progress, end: str) -> list[tuple[int, str]]:
+    """The statuses of one visit, each with the event that brought it; *end* is the last of them."""
     types = {i: progress.by_id[i]["type"] for i in visit.events}
     tries = [i for i, t in types.items() if t.endswith(BEGINS)]
     redriven = [e["id"] for e in progress.events if e["type"] == "ExecutionRedriven" and e["id"] > visit.entered_id]
@@ -121,18 +147,18 @@ def _changes(visit: Visit, progress: Progress) -> list[tuple[int, str]]:
         elif type_.endswith(FAILS) and not type_.startswith("MapIteration"):
             until = next((r for r in redriven if r > i), None)  # what comes after a redrive is no retry
             again = any(t > i and (until is None or t < until) for t in tries)
-            final = visit.status if until is None else "FAILED" if out[-1][1] == "FAILED" else "ABORTED"
+            final = end if until is None else "FAILED" if out[-1][1] == "FAILED" else "ABORTED"
             out.append((i, "RETRYING" if again else final if _aborts(type_) else "FAILED"))
     for r in redriven:
         before = [status for i, status in out if i < r]
-        if (goes_on > r or visit.status == "RUNNING") and before[-1] in ("FAILED", "ABORTED"):
+        if (goes_on > r or end == "RUNNING") and before[-1] in ("FAILED", "ABORTED", "CANCELLED"):
             out.append((r, "RUNNING"))
     out.sort(key=lambda change: change[0])
     out = [change for n, change in enumerate(out) if not n or (out[n - 1][1], change[1]) != ("RUNNING", "RUNNING")]
     if visit.exited_id is not None:
-        out.append((visit.exited_id, visit.status))
-    elif out[-1][1] != visit.status:  # ended by the end of the execution
-        out.append((progress.events[-1]["id"], visit.status))
+        out.append((visit.exited_id, end))
+    elif out[-1][1] != end:  # ended by the end of the execution
+        out.append((progress.events[-1]["id"], end))
     return out
 
 
@@ -226,7 +252,7 @@ def _moves(visits: list[Visit], definition: Definition) -> list[Move]:
     """The transitions taken. A Fail state, and what was never left, goes nowhere."""
     final = {p.pointer for p in definition.places() if p.state.get("End") is True or p.state.get("Type") == "Succeed"}
     taken = [
-        Move(v.exited_id, v.pointer, v.next, v.status == "CAUGHT")
+        Move(v.exited_id, v.pointer, v.next, v.status == "CAUGHT", v.index)
         for v in visits
         if v.pointer is not None and v.exited_id is not None and (v.next is not None or v.pointer in final)
     ]

@@ -1,374 +1,21 @@
-// The live graph, in the browser; panel.js goes before. No dependency, no request.
+// The live graph, in the browser. Five files, joined in this order; no dependency, no request.
 //
-//   Store     the run, as the kernel sends it: whole once, then in patches
-//   Drawing   the graph: colours at a position, pan and zoom, focus
-//   Player    the position in the history: slider, steps, play
-//   Panel     (panel.js) what is known of the chosen state, or of the execution, at that position
+//   panel.js     Panel: what is known of the chosen state, or of the execution, at a position
+//   store.js     Store: the run, as the kernel sends it: whole once, then in patches; what of it is looked at
+//   drawing.js   Drawing: the graph: colours at a position, collapsing, pan and zoom, focus
+//   timeline.js  Timeline: a bar for each state visit, and what is done where it is
+//   widget.js    Player: the position in the history: slider, steps, play; and all together
 //
 // A position is a number of events that have happened: 0 … n.
-
-// ── the run ────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-class Store {
-  constructor(model) {
-    this.model = model;
-    this.listeners = new Set();
-    this.texts = new Map(); // `${visit}/${field}` → a whole text that was asked for
-    this.take(model.get("run"));
-    model.on("msg:custom", (m) => this.receive(m));
-    if (this.run.running) model.send({ type: "resync" }); // messages may have come before anybody listened
-  }
-
-  take(run) {
-    this.run = run;
-    this.byPointer = null;
-  }
-
-  receive(m) {
-    if (m.type === "all") this.take(m.run);
-    else if (m.type === "text") this.texts.set(`${m.visit}/${m.field}`, m.text);
-    else if (m.type === "patch") {
-      if (m.from !== this.run.steps.length) {
-        if (m.from > this.run.steps.length) this.model.send({ type: "resync" });
-        return;
-      }
-      this.patch(m);
-    } else return;
-    for (const f of this.listeners) f();
-  }
-
-  patch(m) {
-    const run = this.run;
-    run.steps.push(...m.steps);
-    for (const [i, v] of Object.entries(m.visits)) run.visits[i] = v;
-    for (const [p, [n, rest]] of Object.entries(m.marks)) {
-      (run.marks[p] ??= []).splice(n, Infinity, ...rest);
-    }
-    run.moves.splice(m.moves[0], Infinity, ...m.moves[1]);
-    Object.assign(run, { status: m.status, running: m.running, execution: m.execution, begun: m.begun });
-    this.byPointer = null;
-  }
-
-  get length() { return this.run.steps.length; }
-
-  /** The id of the last event that has happened at a position. */
-  event(position) { return position > 0 ? this.run.steps[position - 1][0] : 0; }
-
-  mark(pointer, id) {
-    const marks = this.run.marks[pointer];
-    const n = marks ? upTo(marks, id) : 0;
-    return n ? marks[n - 1] : null;
-  }
-
-  /** The indexes of the visits to a state that have begun. */
-  visits(pointer, id) {
-    if (!this.byPointer) {
-      this.byPointer = new Map();
-      this.run.visits.forEach((v, i) => {
-        if (!this.byPointer.has(v.pointer)) this.byPointer.set(v.pointer, []);
-        this.byPointer.get(v.pointer).push(i);
-      });
-    }
-    return (this.byPointer.get(pointer) ?? []).filter((i) => this.run.visits[i].changes[0][0] <= id);
-  }
-
-  status(visit, id) {
-    const changes = this.run.visits[visit].changes;
-    const n = upTo(changes, id);
-    return n ? changes[n - 1][1] : "IDLE";
-  }
-
-  /** A text as {text, length, whole}: the one asked for, if it has come. */
-  text(visit, field, value) {
-    const asked = this.texts.get(`${visit}/${field}`);
-    if (typeof asked === "string") return { text: asked, length: asked.length, whole: true };
-    if (typeof value === "string") return { text: value, length: value.length, whole: true };
-    return value ? { ...value, whole: false } : null;
-  }
-
-  /** What the state at a JSON pointer is defined as, without what is inside it. */
-  definition(pointer) {
-    let at = this.run.definition;
-    for (const part of pointer.split("/").slice(1)) at = at?.[part.replaceAll("~1", "/").replaceAll("~0", "~")];
-    if (!at || typeof at !== "object") return at;
-    const brief = { ...at };
-    if (Array.isArray(brief.Branches)) brief.Branches = brief.Branches.map((b) => ({ StartAt: b?.StartAt, States: "…" }));
-    for (const k of ["ItemProcessor", "Iterator"]) if (brief[k]?.States) brief[k] = { ...brief[k], States: "…" };
-    return brief;
-  }
-}
-
-// ── the graph ──────────────────────────────────────────────────────────────────────────────────────────────────────
-
-class Drawing {
-  constructor(model, store, choose) {
-    this.data = model.get("drawing");
-    this.store = store;
-    this.choose = choose;
-    this.painted = new Map();
-    this.counts = new Map();
-    this.moved = 0;
-    this.current = null;
-    this.fitted = "start"; // how the graph was last fitted; null once somebody has moved it
-    this.scale = 0; // not known before the stage has a size
-    this.svg = s("svg", { class: "sflab-graph ran", role: "group", "aria-label": "Workflow graph" });
-    this.svg.append(build(this.data.tree));
-    this.stage = h("div", { class: "stage", style: "" }, this.svg);
-    this.groups = new Map();
-    for (const [pointer, state] of Object.entries(this.data.states)) {
-      const g = this.svg.querySelector(`#${CSS.escape(state.id)}`);
-      g.removeAttribute("id"); // the same drawing may be in a page twice
-      g.setAttribute("tabindex", this.groups.size ? "-1" : "0");
-      g.setAttribute("role", "button");
-      g.addEventListener("focus", () => this.rove(g));
-      this.groups.set(pointer, g);
-      g.sflabPointer = pointer;
-    }
-    this.end = this.svg.querySelector(".end");
-    this.edges = new Map();
-    for (const id of Object.keys(this.data.edges)) {
-      const line = this.svg.querySelector(`#${CSS.escape(id)}`);
-      const tag = this.svg.querySelector(`#t${CSS.escape(id)}`);
-      for (const g of [line, tag]) g?.removeAttribute("id");
-      if (line) this.edges.set(id, [line, tag]);
-    }
-    this.svg.addEventListener("click", (e) => {
-      if (this.dragged) return;
-      const g = e.target.closest?.(".state");
-      this.choose(g ? g.sflabPointer : null, Boolean(g));
-    });
-    this.svg.addEventListener("keydown", (e) => this.key(e));
-    this.watchPointer();
-  }
-
-  // -- colours
-
-  paint(position) {
-    const { store } = this;
-    const id = store.event(position);
-    for (const [pointer, g] of this.groups) {
-      const mark = store.mark(pointer, id);
-      const key = mark ? mark.slice(1).join("|") : "";
-      if (this.painted.get(pointer) === key) continue;
-      this.painted.set(pointer, key);
-      this.paintState(this.data.states[pointer], g, mark);
-    }
-    this.paintEdges(upTo(store.run.moves, id), id);
-    this.end?.classList.toggle("reached", position === store.length && store.run.status === "SUCCEEDED");
-    const step = position ? store.run.steps[position - 1] : null;
-    const at = step && step[3] >= 0 ? store.run.visits[step[3]].pointer : null;
-    if (at !== this.current) {
-      this.groups.get(this.current)?.classList.remove("current");
-      this.groups.get(at)?.classList.add("current");
-      this.current = at;
-    }
-  }
-
-  paintState(state, g, mark) {
-    const status = mark ? mark[1] : "IDLE";
-    const known = this.data.statuses[status];
-    g.setAttribute("class", g.getAttribute("class").replace(/\bs-\w+/, `s-${status.toLowerCase()}`));
-    const words = [state.name, state.type || "unknown type", known.word];
-    if (mark?.[2] > 1) words.push(count(mark[2], "visit"));
-    if (mark?.[3]) words.push(`retried ${count(mark[3], "time")}`);
-    if (mark?.[4]) words.push(`${mark[4]} items`);
-    g.setAttribute("aria-label", words.join(", "));
-    this.paintBadge(state, g, mark, known);
-    const retries = [...g.children].find((c) => c.classList.contains("retries"));
-    if (retries) {
-      const used = mark?.[3] ?? 0;
-      const text = used ? (mark[2] === 1 && state.tries ? `${used}/${state.tries}` : `${used}`) : `${state.tries}`;
-      retries.classList.toggle("used", used > 0);
-      retries.querySelector("text").textContent = text;
-      const w = text.length * 6.3 + 23;
-      const x = state.x + state.w - w - 10;
-      const rect = retries.querySelector("rect");
-      rect.setAttribute("width", w);
-      retries.setAttribute("transform", `translate(${x - Number(rect.getAttribute("x"))} 0)`);
-    }
-  }
-
-  paintBadge(state, g, mark, known) {
-    const said = mark ? mark[4] || (mark[2] > 1 ? `×${mark[2]}` : "") : "";
-    const w = 18 + (said ? said.length * 7 + 5 : 0);
-    const left = state.x + state.w + 5 - w;
-    const y = state.y + 2;
-    if (!g.sflabBadge) {
-      const badge = s("g", { class: "badge" });
-      badge.append(
-        s("rect", { class: "mark l-canvas", height: 18, rx: 9, "stroke-width": 1.5, y: y - 9 }),
-        s("path", { class: "sign", fill: "none", "stroke-width": 3.4, "stroke-linecap": "round", "stroke-linejoin": "round" }),
-        s("text", { class: "count", "font-size": 9.5, "font-weight": 600, y: y + 3.4 }),
-      );
-      g.append(badge);
-      g.sflabBadge = badge;
-    }
-    const [rect, path, text] = g.sflabBadge.children;
-    g.sflabBadge.style.display = mark ? "" : "none";
-    rect.setAttribute("x", left);
-    rect.setAttribute("width", w);
-    path.setAttribute("d", known.symbol);
-    path.setAttribute("transform", `translate(${left + 4} ${y - 5.5}) scale(${11 / 24})`);
-    text.setAttribute("x", left + 18.5);
-    text.textContent = said;
-  }
-
-  /** Mark the first *n* moves as taken, starting from those that are marked already. */
-  paintEdges(n, id) {
-    const { moves } = this.store.run;
-    const change = (edge, by) => {
-      const total = (this.counts.get(edge) ?? 0) + by;
-      this.counts.set(edge, total);
-      for (const g of this.edges.get(edge) ?? []) g?.classList.toggle("taken", total > 0);
-    };
-    while (this.moved < n) change(moves[this.moved++][1], 1);
-    while (this.moved > n) change(moves[--this.moved]?.[1], -1);
-    const now = n && moves[n - 1][0] >= id - 1 ? moves[n - 1][1] : null;
-    if (now !== this.now) {
-      this.edges.get(this.now)?.[0].classList.remove("now");
-      this.edges.get(now)?.[0].classList.add("now");
-      this.now = now;
-    }
-  }
-
-  /** The moves of a running execution may be rewritten: count them anew. */
-  forget() {
-    for (const pair of this.edges.values()) for (const g of pair) g?.classList.remove("taken");
-    this.counts.clear();
-    this.moved = 0;
-  }
-
-  mark(pointer) {
-    for (const [p, g] of this.groups) g.setAttribute("aria-pressed", String(p === pointer));
-  }
-
-  // -- pan and zoom
-
-  /** Show the whole graph; at first, of one too large to be read like that, the beginning. */
-  fit(whole = true) {
-    const { clientWidth: w, clientHeight: hgt } = this.stage;
-    if (!w || !hgt) return;
-    const margin = 14;
-    const across = (w - 2 * margin) / this.data.width;
-    const all = Math.min(across, (hgt - 2 * margin) / this.data.height, 1.15);
-    this.scale = whole ? all : Math.max(all, Math.min(across, 0.55), 0.4);
-    this.x = this.data.width / 2 - w / this.scale / 2;
-    if (across < this.scale) {
-      const start = this.svg.querySelector(".start").getBBox();
-      this.x = start.x + start.width / 2 - w / this.scale / 2;
-    }
-    this.y = this.scale > all ? -margin / this.scale : this.data.height / 2 - hgt / this.scale / 2;
-    this.fitted = whole ? "whole" : "start";
-    this.view();
-  }
-
-  view() {
-    const { clientWidth: w, clientHeight: hgt } = this.stage;
-    if (!this.scale || !w || !hgt) return; // not laid out yet: it is fitted when it is
-    this.svg.setAttribute("viewBox", `${this.x} ${this.y} ${w / this.scale} ${hgt / this.scale}`);
-  }
-
-  zoom(factor, cx = this.stage.clientWidth / 2, cy = this.stage.clientHeight / 2) {
-    const scale = Math.min(3, Math.max(0.08, this.scale * factor));
-    this.x += cx / this.scale - cx / scale;
-    this.y += cy / this.scale - cy / scale;
-    this.scale = scale;
-    this.fitted = null;
-    this.view();
-  }
-
-  /** Bring a state into view if it is not; what holds others need only show its top. */
-  reveal(pointer) {
-    const state = this.data.states[pointer];
-    if (!state || !this.scale) return;
-    const w = this.stage.clientWidth / this.scale, hgt = this.stage.clientHeight / this.scale, air = 24 / this.scale;
-    const tall = Math.min(state.h, 60);
-    if (state.x < this.x) this.x = state.x - air;
-    else if (state.x + Math.min(state.w, w - 2 * air) > this.x + w) this.x = state.x + Math.min(state.w, w - 2 * air) - w + air;
-    if (state.y < this.y) this.y = state.y - air;
-    else if (state.y + tall > this.y + hgt) this.y = state.y + tall - hgt * 0.6;
-    else return this.view();
-    this.fitted = null;
-    this.view();
-  }
-
-  watchPointer() {
-    const { stage } = this;
-    let from = null;
-    stage.addEventListener("pointerdown", (e) => {
-      if (e.button) return;
-      from = { x: e.clientX, y: e.clientY, at: [this.x, this.y] };
-      this.dragged = false;
-    });
-    stage.addEventListener("pointermove", (e) => {
-      if (!from) return;
-      const dx = e.clientX - from.x, dy = e.clientY - from.y;
-      if (!this.dragged && Math.hypot(dx, dy) < 4) return;
-      if (!this.dragged) stage.setPointerCapture(e.pointerId);
-      this.dragged = true;
-      stage.classList.add("dragging");
-      this.x = from.at[0] - dx / this.scale;
-      this.y = from.at[1] - dy / this.scale;
-      this.fitted = null;
-      this.view();
-    });
-    const end = () => {
-      from = null;
-      stage.classList.remove("dragging");
-    };
-    stage.addEventListener("pointerup", end);
-    stage.addEventListener("pointercancel", end);
-    // The wheel alone scrolls the notebook, as everywhere; with Ctrl or ⌘ (a pinch on a touchpad, too) it zooms.
-    stage.addEventListener("wheel", (e) => {
-      if (!e.ctrlKey && !e.metaKey) return this.hint();
-      e.preventDefault();
-      const box = stage.getBoundingClientRect();
-      this.zoom(Math.exp(-e.deltaY * (e.deltaMode ? 0.05 : 0.0022)), e.clientX - box.left, e.clientY - box.top);
-    }, { passive: false });
-  }
-
-  hint() {
-    if (this.hinted || this.fitted === "whole") return;
-    this.hinted = true;
-    const note = h("div", { class: "hint" }, "Ctrl + wheel zooms, dragging moves");
-    this.stage.append(note);
-    setTimeout(() => note.remove(), 2200);
-  }
-
-  // -- keyboard: one state is in the tab order, the arrow keys go from state to state
-
-  rove(g) {
-    for (const other of this.groups.values()) other.setAttribute("tabindex", other === g ? "0" : "-1");
-    this.reveal(g.sflabPointer);
-  }
-
-  key(e) {
-    const g = e.target.closest?.(".state");
-    if (!g) return;
-    if (e.key === "Enter") this.choose(g.sflabPointer, true);
-    else if (e.key.startsWith("Arrow")) this.neighbour(g.sflabPointer, e.key.slice(5))?.focus();
-    else return;
-    e.preventDefault();
-    e.stopPropagation();
-  }
-
-  /** The nearest state in a direction: straight on counts more than aside. */
-  neighbour(pointer, direction) {
-    const here = this.data.states[pointer];
-    const [dx, dy] = { Left: [-1, 0], Right: [1, 0], Up: [0, -1], Down: [0, 1] }[direction];
-    // What holds others is where its title is.
-    const centre = (t) => [t.x + t.w / 2, t.y + Math.min(t.h, 40) / 2];
-    const [x, y] = centre(here);
-    let best = null, least = Infinity;
-    for (const [p, t] of Object.entries(this.data.states)) {
-      if (p === pointer) continue;
-      const [tx, ty] = centre(t);
-      const along = (tx - x) * dx + (ty - y) * dy, aside = Math.abs((tx - x) * dy) + Math.abs((ty - y) * dx);
-      if (along > 4 && along + 2.2 * aside < least) [best, least] = [p, along + 2.2 * aside];
-    }
-    return best && this.groups.get(best);
-  }
-}
+//
+// Whatever else shows the same run in the same widget (a timeline in `.sflab-timeline`, the other of two executions)
+// is linked by CustomEvents on the widget's root element, `.sflab-run`. Everybody dispatches what a person did, and
+// listens for what somebody else's `detail.source` did; the graph's own source is "graph".
+//
+//   sflab:select   {state: JSON pointer | null, visit: id of the StateEntered event | null, source}   a state was chosen
+//   sflab:hover    {state: JSON pointer | null, visit: … | null, source}                              is pointed at
+//   sflab:seek     {event: id of the last event that has happened (0: none), time: seconds since the first, source}
+//                  the position changed; a listener is content with either of `event` and `time`
 
 // ── the position ───────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -489,25 +136,55 @@ function isDark(element) {
   return false;
 }
 
-function render({ model, el }, store) {
+const SIGNS = ["RUNNING", "RETRYING", "SUCCEEDED", "FAILED", "CAUGHT", "ABORTED", "CANCELLED"];
+const KEYS = [
+  ["space", "play or pause"], [", .", "an event back, on"], ["Home End", "to the start, to the end"], ["↑ ↓ ← →", "from state to state"],
+  ["Enter", "show a state's data"], ["Esc", "back to the execution"], ["/", "find a state"], ["c", "collapse or expand"], ["C", "all of them"],
+  ["[ ]", "iteration before, after"], ["d", "next difference"], ["+ - 0", "zoom, show all"], ["?", "this list"],
+];
+
+/** What the signs and the lines mean, and the keys. */
+function legend(statuses) {
+  const line = (name, kind) => h("li", {}, h("i", { class: `line ${kind}` }), name);
+  return h("div", { class: "legend", role: "dialog", "aria-label": "Signs and keys", tabindex: "-1", hidden: true },
+    h("ul", {}, SIGNS.map((status) => h("li", {}, h("span", { class: `sign p-${status.toLowerCase()}` }, icon(statuses[status].symbol, 11, 3.4)), statuses[status].word)),
+      h("li", {}, h("span", { class: "sign none" }), "not reached, skipped")),
+    h("ul", {}, line("path taken", "taken"), line("not taken", "faint"), line("error caught", "catch"),
+      h("li", {}, h("span", { class: "chip" }, "↻ 1/3"), "tried again once of three times"), h("li", {}, h("span", { class: "chip" }, "×3"), "entered three times")),
+    h("dl", {}, KEYS.flatMap(([k, v]) => [h("dt", {}, k), h("dd", {}, v)])));
+}
+
+function mount({ model, el }, store) {
   const announce = h("div", { class: "unseen", role: "status", "aria-live": "polite" });
   const drawing = new Drawing(model, store, choose);
-  const panel = new Panel(store, drawing.data.statuses, drawing.data.states);
+  const panel = new Panel(store, drawing.data);
   const player = new Player(store, show);
   const pill = h("span", {});
   const button = (name, label, f) => h("button", { type: "button", title: label, "aria-label": label, onclick: f }, icon(ICONS[name], 14));
   const title = h("h2", {}, store.run.title);
+  const differing = Object.keys(drawing.data.differs);
+  const signs = legend(drawing.data.statuses);
+  const finder = h("input", { type: "search", placeholder: "Find a state", "aria-label": "Find a state (/)", title: "Find a state (/)", oninput: () => look(0), onkeydown: findKey });
+  const hits = h("span", { class: "hits" });
+  const foldable = Object.values(drawing.data.states).some((t) => t.inside);
   const tools = h("div", { class: "tools" },
+    differing.length ? h("button", { type: "button", class: "next-difference", title: "Next difference (d)", onclick: nextDifference }, `≠ ${count(differing.length, "state")}`) : null,
+    h("span", { class: "finder" }, finder, hits),
+    foldable ? button("fold", "Collapse or expand all (C)", () => drawing.toggleAll()) : null,
     button("minus", "Zoom out (-)", () => drawing.zoom(1 / 1.25)),
     button("plus", "Zoom in (+)", () => drawing.zoom(1.25)),
-    button("fit", "Show all (0)", () => drawing.fit()));
+    button("fit", "Show all (0)", () => drawing.fit()),
+    button("help", "Signs and keys (?)", help));
   const root = h("div", { class: "sflab-run", "data-lm-suppress-shortcuts": "true", "data-theme": "light", role: "group", "aria-label": `Run of ${store.run.title}` },
     h("div", { class: "top" }, title, pill, tools),
     h("div", { class: "middle" }, drawing.stage, panel.element),
-    player.element, announce);
+    player.element, h("div", { class: "sflab-timeline" }), announce);
+  drawing.stage.append(signs);
   drawing.stage.style.height = `${Math.min(drawing.data.stage, Math.max(240, drawing.data.height + 40))}px`;
 
-  function choose(pointer, deliberate) {
+  function tell(name, detail) { root.dispatchEvent(new CustomEvent(`sflab:${name}`, { detail: { ...detail, source: "graph" } })); }
+
+  function choose(pointer, deliberate, quiet = false) {
     if (!deliberate && panel.pointer === null) return;
     panel.choose(pointer);
     drawing.mark(pointer);
@@ -515,9 +192,10 @@ function render({ model, el }, store) {
     panel.draw(player.position);
     panel.element.scrollTop = 0;
     if (pointer) announce.textContent = `${drawing.groups.get(pointer).getAttribute("aria-label")}. Details are shown beside the graph.`;
+    if (!quiet) tell("select", { state: pointer, visit: (pointer && panel.visitShown?.run === store && panel.visitShown.entry) || null });
   }
 
-  function show(position) {
+  function show(position, quiet = false) {
     drawing.paint(position);
     player.draw();
     panel.draw(position);
@@ -525,6 +203,7 @@ function render({ model, el }, store) {
     pill.replaceChildren(panel.pill(position ? (over ? store.run.status || "IDLE" : "RUNNING") : "IDLE"));
     if (player.playing && drawing.current) drawing.reveal(drawing.current);
     if (!player.playing && !over) announce.textContent = player.slider.getAttribute("aria-valuetext");
+    if (quiet !== true) tell("seek", { event: store.event(position), time: position ? store.run.steps[position - 1][1] : 0 });
   }
 
   function changed() {
@@ -536,13 +215,71 @@ function render({ model, el }, store) {
     show(player.position);
   }
 
+  // -- finding states
+
+  let found = [], at = 0;
+  function look(to) {
+    found = drawing.find(finder.value);
+    at = found.length ? (to + found.length) % found.length : 0;
+    hits.textContent = finder.value.trim() ? (found.length ? `${at + 1} of ${found.length}` : "none") : "";
+    for (const g of drawing.groups.values()) g.classList.toggle("found-now", g.sflabPointer === found[at]);
+    if (found.length) {
+      drawing.jump(found[at]);
+      drawing.paint(player.position);
+      announce.textContent = `${at + 1} of ${found.length}: ${drawing.groups.get(found[at]).getAttribute("aria-label")}`;
+    }
+  }
+
+  function findKey(e) {
+    if (e.key === "Enter" && found.length) {
+      if (panel.pointer === found[at]) look(at + (e.shiftKey ? -1 : 1)); // once more: the next one
+      choose(found[at], true);
+    } else if (e.key === "ArrowDown" || e.key === "ArrowUp") look(at + (e.key === "ArrowUp" ? -1 : 1));
+    else if (e.key === "Escape") {
+      finder.value = "";
+      look(0);
+      drawing.groups.get(panel.pointer)?.focus({ preventScroll: true });
+    } else return;
+    e.preventDefault();
+    e.stopPropagation();
+  }
+
+  function nextDifference() {
+    const next = differing[(differing.indexOf(panel.pointer) + 1) % differing.length];
+    if (!next) return;
+    drawing.jump(next);
+    drawing.paint(player.position);
+    choose(next, true);
+  }
+
+  function help() {
+    signs.hidden = !signs.hidden;
+    if (!signs.hidden) signs.focus();
+  }
+
   panel.onclose = () => {
     const g = drawing.groups.get(panel.pointer);
     choose(null, true);
     g?.focus({ preventScroll: true });
   };
-  panel.onchange = () => panel.draw(player.position);
+  panel.onchange = () => {
+    panel.draw(player.position);
+    tell("select", { state: panel.pointer, visit: panel.visitShown?.run === store ? panel.visitShown.entry : null });
+  };
+  panel.onpick = () => {
+    panel.chosen = null;
+    const label = document.activeElement?.getAttribute("aria-label");
+    show(player.position);
+    if (label) panel.element.querySelector(`[aria-label="${CSS.escape(label)}"]:not(:disabled)`)?.focus();
+  };
+  drawing.onarrange = () => { drawing.paint(player.position); drawing.view(); };
   player.seen = store.length;
+
+  /** Another iteration of the chosen Map, or of the nearest one around the chosen state. */
+  function nextRound(by) {
+    const label = by < 0 ? "Previous" : "Next";
+    [...panel.element.querySelectorAll(".rounds")].at(-1)?.querySelector(`button[aria-label^="${label}"]`)?.click();
+  }
 
   // Lab's own shortcuts (j, dd, Enter …) must not see what is typed here.
   root.addEventListener("keydown", (e) => {
@@ -554,16 +291,51 @@ function render({ model, el }, store) {
       Home: () => { player.pause(); player.go(0); },
       End: () => { player.pause(); player.go(store.length); },
       "+": () => drawing.zoom(1.25), "=": () => drawing.zoom(1.25), "-": () => drawing.zoom(1 / 1.25), 0: () => drawing.fit(),
-      Escape: () => { if (panel.pointer) panel.onclose(); },
+      "/": () => finder.focus(), "?": help, "[": () => nextRound(-1), "]": () => nextRound(1), d: nextDifference,
+      C: () => drawing.toggleAll(), c: () => { if (panel.pointer) drawing.toggle(panel.pointer); },
+      Escape: () => { if (!signs.hidden) signs.hidden = true; else if (panel.pointer) panel.onclose(); },
     };
     const pressed = e.target.closest?.("button, summary, pre");
     const f = e.ctrlKey || e.metaKey || e.altKey ? null : keys[e.key];
-    if (f && !(e.key === " " && pressed) && !(field && e.key !== " ") && !(e.target.tagName === "SELECT")) {
+    if (f && !(e.key === " " && pressed) && !(field && e.key !== " ") && !(e.target.tagName === "SELECT") && e.target !== finder) {
       e.preventDefault();
       f();
     }
     e.stopPropagation();
   });
+
+  // -- what others show of the same run
+
+  const of = (detail) => (detail?.state && drawing.groups.has(detail.state) ? detail.state : null);
+  root.addEventListener("sflab:select", ({ detail }) => {
+    if (!detail || detail.source === "graph") return;
+    const pointer = of(detail);
+    choose(pointer, true, true);
+    if (!pointer) return;
+    const visit = store.run.visits.findIndex((v) => v.entry === detail.visit);
+    if (visit >= 0) {
+      panel.chosen = visit;
+      panel.draw(player.position);
+    }
+    drawing.reveal(pointer);
+  });
+  root.addEventListener("sflab:hover", ({ detail }) => {
+    if (!detail || detail.source === "graph") return;
+    for (const [p, g] of drawing.groups) g.classList.toggle("hovered", p === of(detail));
+  });
+  root.addEventListener("sflab:seek", ({ detail }) => {
+    if (!detail || detail.source === "graph") return;
+    const { steps } = store.run;
+    if (typeof detail.event !== "number" && typeof detail.time !== "number") return;
+    const to = typeof detail.event === "number" ? upTo(steps, detail.event) : steps.filter(([, t]) => t <= detail.time + 1e-6).length;
+    player.pause();
+    player.position = to;
+    show(to, true);
+  });
+  for (const [pointer, g] of drawing.groups) {
+    g.addEventListener("pointerenter", () => tell("hover", { state: pointer, visit: null }));
+    g.addEventListener("pointerleave", () => tell("hover", { state: null, visit: null }));
+  }
 
   const theme = () => root.setAttribute("data-theme", isDark(root) ? "dark" : "light");
   const observer = new MutationObserver(() => { theme(); setTimeout(theme, 120); setTimeout(theme, 600); });
@@ -579,21 +351,55 @@ function render({ model, el }, store) {
   requestAnimationFrame(theme);
   theme();
   drawing.fit(false);
+  const untime = timeline(root, store, drawing.data.statuses);
   show(player.position);
-  return () => {
+  const dispose = () => {
     player.pause();
+    untime();
     store.listeners.delete(changed);
     observer.disconnect();
     size.disconnect();
     preference.removeEventListener("change", theme);
   };
+  return { root, store, dispose };
+}
+
+/** Two executions beside each other: what is chosen in one is chosen in the other, and both are shown at the same time. */
+function pair(model, el, stores) {
+  const both = h("div", { class: "sflab-pair" });
+  el.append(both);
+  const sides = stores.map((store, n) => mount({ model: side(model, n), el: both }, store));
+  sides.forEach(({ root }, n) => {
+    const other = sides[1 - n];
+    const pass = (name, f) => root.addEventListener(`sflab:${name}`, ({ detail }) => {
+      if (detail.source === "other") return;
+      other.root.dispatchEvent(new CustomEvent(`sflab:${name}`, { detail: { ...f(detail), source: "other" } }));
+    });
+    pass("select", ({ state }) => ({ state, visit: null }));
+    pass("hover", ({ state }) => ({ state, visit: null }));
+    // The same time in both; the end of one is the end of both.
+    pass("seek", ({ event, time }) => ({ time: event && event === sides[n].store.run.steps.at(-1)?.[0] ? Infinity : event ? time : -1 }));
+  });
+  return () => sides.forEach(({ dispose }) => dispose());
+}
+
+/** One of the two executions of a model, as a model of its own. */
+function side(model, n) {
+  return {
+    get: (name) => model.get("sides")[n][name],
+    on: (event, f) => model.on(event, (m) => { if (m.side === n) f(m); }),
+    send: (message) => model.send({ ...message, side: n }),
+  };
 }
 
 export default () => {
-  let store = null;
-  const of = (model) => (store ??= new Store(model));
+  let stores = null;
+  const of = (model) => (stores ??= model.get("sides") ? [0, 1].map((n) => new Store(side(model, n))) : [new Store(model)]);
   return {
     initialize({ model }) { of(model); },
-    render(view) { return render(view, of(view.model)); },
+    render({ model, el }) {
+      const [first, second] = of(model);
+      return second ? pair(model, el, [first, second]) : mount({ model, el }, first).dispose;
+    },
   };
 };

@@ -120,7 +120,7 @@ def test_a_click_shows_what_is_known(order, show, page, seen, shoot) -> None:
 def test_one_of_several_visits(order, show) -> None:
     run = show(widget.live(*order))
     state(run, "Item").click()
-    chooser = run.locator(".chooser select")
+    chooser = run.locator(".visits select")
     assert chooser.locator("option").all_inner_texts()[0] == "1 of 3 · Each[0] · succeeded"
     assert run.locator(".panel pre").first.inner_text() == "3"
     run.get_by_label("Previous visit").click()

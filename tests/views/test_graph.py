@@ -108,7 +108,7 @@ def test_colours_follow_the_events(saga, good, caught) -> None:
     assert "3/3" in [t.text for t in state(after, "Ship").iter(f"{NS}text")]
     wrong = drawn(saga, caught)
     assert {g.get("class").split()[-1] for g in classes(wrong, "state")} == {
-        f"s-{s}" for s in ("succeeded", "caught", "failed", "aborted", "idle")
+        f"s-{s}" for s in ("succeeded", "caught", "failed", "cancelled", "idle")
     }
     symbols = {
         g.get("class").split()[-1]: [p.get("d") for p in g.iter(f"{NS}path") if p.get("class") == "sign"]

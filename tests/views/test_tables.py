@@ -17,8 +17,24 @@ EVENTS = {
 }  # fmt: skip
 VISITS = {
     "state": "category", "type": "category", "status": "category", "entered": UTC, "exited": UTC, "seconds": "float64",
-    "attempts": "int64", "error": "category", "cause": "string", "input_bytes": "Int64", "output_bytes": "Int64",
-    "next": "category", "path": "string", "entered_id": "int64", "exited_id": "Int64",
+    "waiting": "float64", "attempts": "int64", "error": "category", "cause": "string", "input_bytes": "Int64",
+    "output_bytes": "Int64", "cost": "float64", "next": "category", "path": "string", "iteration": "Int64",
+    "entered_id": "int64", "exited_id": "Int64",
+}  # fmt: skip
+EXECUTIONS = {
+    "name": "string", "machine": "category", "kind": "category", "status": "category", "started": UTC, "stopped": UTC,
+    "seconds": "float64", "visits": "int64", "retries": "int64", "events": "int64", "redrives": "int64",
+    "error": "category", "cause": "string", "failed_state": "category", "input_bytes": "Int64", "output_bytes": "Int64",
+    "cost": "float64", "parent": "string",
+}  # fmt: skip
+ERRORS = {
+    "error": "string", "times": "int64", "retried": "int64", "caught": "int64", "ended": "int64", "executions": "int64",
+    "states": "string", "cause": "string", "example": "string",
+}  # fmt: skip
+MAP_RUNS = {
+    "state": "category", "status": "category", "started": UTC, "stopped": UTC, "seconds": "float64", "items": "int64",
+    "executions": "int64", "succeeded": "int64", "failed": "int64", "unfinished": "int64", "redrives": "int64",
+    "arn": "string",
 }  # fmt: skip
 
 CHILDREN = {
@@ -41,10 +57,16 @@ def test_the_columns(saga, good) -> None:
     assert dtypes(tables.events_frame(good)) == dtypes(tables.events_frame([])) == EVENTS
     assert dtypes(tables.visits_frame(visits(good, saga))) == dtypes(tables.visits_frame([])) == VISITS
     assert dtypes(tables.children_frame(map_run(2))) == dtypes(tables.children_frame(map_run(0))) == CHILDREN
+    assert dtypes(tables.executions_frame([tables.executed("e", good, [])])) == EXECUTIONS
+    assert dtypes(tables.executions_frame([])) == EXECUTIONS
+    assert dtypes(tables.errors_frame([], [])) == ERRORS
+    assert dtypes(tables.map_runs_frame([map_run(2)])) == dtypes(tables.map_runs_frame([])) == MAP_RUNS
     described = re.findall(
         r"^(\w+)(?:, (\w+))? +(?:int64|category|datetime64|float64|string|Int64)", tables.__doc__, re.MULTILINE
     )
-    assert [n for pair in described for n in pair if n] == [*EVENTS, *VISITS, *CHILDREN]
+    assert [n for pair in described for n in pair if n] == [
+        *EVENTS, *VISITS, *EXECUTIONS, *ERRORS, *MAP_RUNS, *CHILDREN,
+    ]  # fmt: skip
 
 
 def test_a_row_for_every_event(good) -> None:

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from sflab.views import widget
+from sflab.views import widget, wire
 
 VIEW = "application/vnd.jupyter.widget-view+json"
 
@@ -47,7 +47,7 @@ def test_what_a_browser_is_sent(saga, good) -> None:
     assert run["visits"][-1]["state"] == "Done"
     assert {p for p, _ in run["visits"][3]["path"]} == {"Reserve"}
     edges = live.drawing["edges"]
-    assert [edges[e]["kind"] for _, e in run["moves"][:2]] == ["start", "next"]
+    assert [edges[e]["kind"] for _, e, _ in run["moves"][:2]] == ["start", "next"]
     assert "widget-view" not in repr(live)
     assert repr(live) == "Run(saga: SUCCEEDED)"
 
@@ -83,7 +83,7 @@ def test_a_long_text_is_sent_when_it_is_asked_for(saga, good, sent) -> None:
     events = [dict(e) for e in good]
     events[1] = {**events[1], "stateEnteredEventDetails": {"name": "Validate", "input": long}}
     live = widget.live(saga, events)
-    assert live.state["visits"][0]["input"] == {"text": long[: widget.LONGEST], "length": len(long)}
+    assert live.state["visits"][0]["input"] == {"text": long[: wire.LONGEST], "length": len(long)}
     live._asked(live, {"type": "text", "visit": 0, "field": "input"}, [])
     live._asked(live, {"type": "text", "visit": None, "field": "output"}, [])
     live._asked(live, {"type": "resync"}, [])
@@ -107,7 +107,7 @@ def test_what_a_notebook_keeps(saga, good, monkeypatch) -> None:
 
 
 def test_many_texts_are_sent_in_brief(saga, good, monkeypatch) -> None:
-    monkeypatch.setattr(widget, "MOST", 100)
-    monkeypatch.setattr(widget, "BRIEF", 10)
+    monkeypatch.setattr(wire, "MOST", 100)
+    monkeypatch.setattr(wire, "BRIEF", 10)
     live = widget.live(saga, good)
     assert live.state["visits"][-1]["input"]["text"] == good[-3]["stateEnteredEventDetails"]["input"][:10]
