@@ -32,6 +32,7 @@ if TYPE_CHECKING:
         SflabError,
         TaskNotFoundError,
     )
+    from sflab.workshop.patterns import patterns
 
 __version__ = "0.1.0"
 
@@ -61,6 +62,8 @@ _HOME = {
     "empirical": "costs.latency",
     "lognormal": "costs.latency",
     "measured": "costs.latency",
+    # the workshop
+    "patterns": "workshop.patterns",
     # errors
     "ApiError": "errors",
     "BackendError": "errors",
@@ -98,6 +101,7 @@ __all__ = [
     "measured",
     "mock",
     "mock_config",
+    "patterns",
     "replay",
 ]
 

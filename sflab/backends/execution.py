@@ -253,6 +253,9 @@ class Execution:
             time.sleep(0.02)
         return self
 
+    #: The executions that its tasks started, as far as the backend tells of them.
+    nested: Sequence[Execution] = ()
+
     @property
     def map_runs(self) -> list[MapRun]:
         """The Map Runs of its Distributed Maps, as far as the backend tells of them."""
@@ -272,11 +275,26 @@ class Execution:
         return status_changes(self) if self.machine.type == "STANDARD" else []
 
     def cost(self, **options: Any) -> Bill:
-        """Return what it cost with its child executions; *options* are those of `sflab.costs.estimate.bill`."""
+        """Return what it cost with its child executions; *options* are those of `sflab.costs.estimate.bill`.
+
+        Executions that its tasks started are in it, where the backend tells of them.
+        """
         from sflab.costs.estimate import bill
 
-        children = [run.billed() for run in self.map_runs]
-        return bill(self.machine.definition, self._events(), type=self.machine.type, children=children, **options)
+        family: list[Execution] = [self]
+        for one in family:
+            family += one.nested
+        bills = [
+            bill(
+                one.machine.definition,
+                one.history.events,
+                type=one.machine.type,
+                children=[run.billed() for run in one.map_runs],
+                **options,
+            )
+            for one in family
+        ]
+        return sum(bills[1:], bills[0])
 
     def show(self) -> Any:
         """Return the live graph: the colours of what happened, a slider through it, a click for a state's data."""

@@ -13,7 +13,7 @@ import math
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from html import escape
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
@@ -242,29 +242,43 @@ def compare(
         meter = Meter(
             machine.definition, machine.type, start_end=start_end, memory_mb=memory_mb, architecture=architecture
         )
-        results.append(_measure(name, meter, backend.simulate(machine, input, n=n, seed=seed), prices))
+        runs = backend.simulate(machine, input, n=n, seed=seed)
+        used = ((_family(meter, run), run.status != "SUCCEEDED") for run in runs)
+        results.append(measure(name, meter.type, used, prices))
     return Comparison(tuple(results), n, seed)
 
 
-def _measure(name: str, meter: Meter, runs: Iterable[Any], prices: Prices) -> Result:
+def _family(meter: Meter, run: Any) -> Usage:
+    """What an execution used, with the executions that it started; ``seconds`` are its own."""
+    usage = meter.read(run.history.events, [children.billed() for children in run.map_runs])
+    seconds, family = usage.seconds, list(getattr(run, "nested", ()))
+    for child in family:
+        inner = replace(meter, definition=child.machine.definition, type=child.machine.type)
+        usage += inner.read(child.history.events, [children.billed() for children in child.map_runs])
+        family += child.nested
+    usage.seconds = seconds
+    return usage
+
+
+def measure(name: str, type: str, used: Iterable[tuple[Usage, bool]], prices: Prices) -> Result:
+    """Return what was measured of the runs of one design: *used* is what each used, and whether it failed."""
     total, mean, durations, costs, failures = Usage(), Usage(), [], [], 0
     unit = {price.item: float(price.usd) for price in prices}
-    for run in runs:
-        usage = meter.read(run.history.events, [children.billed() for children in run.map_runs])
+    for usage, failed in used:
         total += usage
         durations.append(round(usage.seconds * 1000, 3))
         costs.append(math.fsum(float(q) * unit[item] for (item, _), q in usage.quantities.items()))
-        failures += run.status != "SUCCEEDED"
+        failures += failed
     n = len(durations)
     if not n:
         raise SflabError(f"the backend simulated no execution of {name!r}")
     for (item, counted), quantity in total.quantities.items():
         mean.add(item, counted, quantity / n)
     mean.notes = total.notes
-    bill = priced(mean, prices, title=f"one {meter.type.capitalize()} execution, the mean of {n:,}")
+    bill = priced(mean, prices, title=f"one {type.capitalize()} execution, the mean of {n:,}")
     centre = math.fsum(costs) / n
     error = math.sqrt(math.fsum((cost - centre) ** 2 for cost in costs) / max(1, n - 1) / n)
-    return Result(name, meter.type, tuple(sorted(durations)), bill, error, failures, total.transitions / n)
+    return Result(name, type, tuple(sorted(durations)), bill, error, failures, total.transitions / n)
 
 
 # ── statistics ───────────────────────────────────────────────────────────────────────────────────────────────────────
