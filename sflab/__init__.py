@@ -15,9 +15,11 @@ if TYPE_CHECKING:
     from sflab.backends.aws import AWS
     from sflab.backends.execution import Execution, History
     from sflab.backends.functions import mock
+    from sflab.backends.gateway import Route
     from sflab.backends.local import Local
     from sflab.backends.mockconfig import mock_config
     from sflab.backends.replay import Moment, Replayed, replay
+    from sflab.backends.rest import RestApi
     from sflab.backends.statemachine import StateMachine
     from sflab.backends.statetest import StateTest
     from sflab.costs.compare import compare
@@ -48,6 +50,8 @@ _HOME = {
     "AWS": "backends.aws",
     "Execution": "backends.execution",
     "History": "backends.execution",
+    "RestApi": "backends.rest",
+    "Route": "backends.gateway",
     "replay": "backends.replay",
     "Replayed": "backends.replay",
     "Moment": "backends.replay",
@@ -88,6 +92,8 @@ __all__ = [
     "Moment",
     "ReplayError",
     "Replayed",
+    "RestApi",
+    "Route",
     "SflabError",
     "StateMachine",
     "StateTest",
