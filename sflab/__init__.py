@@ -34,6 +34,7 @@ if TYPE_CHECKING:
         SflabError,
         TaskNotFoundError,
     )
+    from sflab.workshop.check import check
     from sflab.workshop.patterns import patterns
 
 __version__ = "0.1.0"
@@ -67,6 +68,7 @@ _HOME = {
     "lognormal": "costs.latency",
     "measured": "costs.latency",
     # the workshop
+    "check": "workshop.check",
     "patterns": "workshop.patterns",
     # errors
     "ApiError": "errors",
@@ -100,6 +102,7 @@ __all__ = [
     "StatesError",
     "TaskNotFoundError",
     "bill",
+    "check",
     "compare",
     "constant",
     "empirical",
