@@ -16,10 +16,12 @@ if TYPE_CHECKING:
     from sflab.backends.estimates import estimate
     from sflab.backends.execution import Execution, History
     from sflab.backends.functions import mock
+    from sflab.backends.gateway import Route
     from sflab.backends.local import Local
     from sflab.backends.mockconfig import mock_config
     from sflab.backends.pricelist import refresh as refresh_prices
     from sflab.backends.replay import Moment, Replayed, replay
+    from sflab.backends.rest import RestApi
     from sflab.backends.statemachine import StateMachine
     from sflab.backends.statetest import StateTest
     from sflab.backends.table import table
@@ -37,6 +39,8 @@ if TYPE_CHECKING:
         SflabError,
         TaskNotFoundError,
     )
+    from sflab.workshop.check import check
+    from sflab.workshop.patterns import patterns
 
 __version__ = "0.1.0"
 
@@ -53,6 +57,8 @@ _HOME = {
     "attach": "backends.aws",
     "Execution": "backends.execution",
     "History": "backends.execution",
+    "RestApi": "backends.rest",
+    "Route": "backends.gateway",
     "replay": "backends.replay",
     "Replayed": "backends.replay",
     "Moment": "backends.replay",
@@ -71,6 +77,9 @@ _HOME = {
     "measured": "costs.latency",
     "prices": "costs.prices:load",
     "refresh_prices": "backends.pricelist:refresh",
+    # the workshop
+    "check": "workshop.check",
+    "patterns": "workshop.patterns",
     # errors
     "ApiError": "errors",
     "BackendError": "errors",
@@ -97,6 +106,8 @@ __all__ = [
     "Moment",
     "ReplayError",
     "Replayed",
+    "RestApi",
+    "Route",
     "SflabError",
     "StateMachine",
     "StateTest",
@@ -104,6 +115,7 @@ __all__ = [
     "TaskNotFoundError",
     "attach",
     "bill",
+    "check",
     "compare",
     "constant",
     "empirical",
@@ -112,6 +124,7 @@ __all__ = [
     "measured",
     "mock",
     "mock_config",
+    "patterns",
     "prices",
     "refresh_prices",
     "replay",

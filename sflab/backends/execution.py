@@ -348,6 +348,11 @@ class Execution:
         return self
 
     @property
+    def nested(self) -> Sequence[Execution]:
+        """The executions that its tasks started, as far as the backend tells of them."""
+        return ()
+
+    @property
     def map_runs(self) -> MapRuns:
         """The Map Runs of its Distributed Maps, as far as the backend tells of them; ``.df`` is a table of them."""
         from sflab.backends.mapruns import MapRuns
@@ -380,13 +385,9 @@ class Execution:
         """Return the execution as `sflab.costs.usage.Meter` counts it."""
         from sflab.costs.usage import Nested
 
-        nested = tuple(execution.billed() for execution in self._started())
+        nested = tuple(execution.billed() for execution in self.nested)
         about = (self.arn, self.machine.name, self.machine.definition, self.machine.type, self._events())
         return Nested(*about, tuple(run.billed() for run in self.map_runs), nested)
-
-    def _started(self) -> Sequence[Execution]:
-        """Return the executions that its tasks started, as far as the backend knows of them."""
-        return getattr(self, "nested", ())
 
     def show(self) -> Any:
         """Return the live graph: the colours of what happened, a slider through it, a click for a state's data."""

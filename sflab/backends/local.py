@@ -62,7 +62,7 @@ class LocalExecution(Execution):
         super().__init__(machine, arn=drive.machine.arn, input=text)
         self.run, self.drive, self.parent = drive.machine, drive, parent
         self.local: Local | None = None  # the backend that runs it, whose functions a redrive uses
-        self.nested: list[LocalExecution] = []
+        self.started: list[LocalExecution] = []
         self.root: LocalExecution = parent.root if parent else self
         self.family = 1  # of a root: how many executions came of it
         self.invocations: Counter[str] = Counter()  # of mocked responses, by state
@@ -71,6 +71,11 @@ class LocalExecution(Execution):
 
     def _events(self, start: int = 0) -> list[Event]:
         return self.run.log.events(start)
+
+    @property
+    def nested(self) -> Sequence[LocalExecution]:
+        """The executions that its tasks started."""
+        return self.started
 
     @property
     def history(self) -> History:
@@ -515,7 +520,7 @@ class Local(Callbacks):
         clock = parent.drive.clock
         child = self._prepare(machine, text, name, seed=self.seed, latency=self.latency, clock=clock, parent=parent)
         self.executions.append(child)
-        parent.nested.append(child)
+        parent.started.append(child)
         parent.root.family += 1
         return child
 

@@ -229,7 +229,7 @@ class AWSExecution(Execution):
             return self._redrive
 
     @property
-    def nested(self) -> list[AWSExecution]:
+    def nested(self) -> Sequence[AWSExecution]:
         """The Standard executions that its tasks started, as far as its history names them and one may read them."""
         return list(started(self))
 

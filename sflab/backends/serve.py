@@ -58,84 +58,85 @@ def loopback(host: str) -> bool:
         return False
 
 
-class _Handler(BaseHTTPRequestHandler):
-    """One connection."""
+class Connection(BaseHTTPRequestHandler):
+    """One connection of a server of ours: what all that speak HTTP have in common."""
 
     protocol_version = "HTTP/1.1"  # keep-alive
     server_version, sys_version = "sflab", ""
     timeout = IDLE
     disable_nagle_algorithm = True
     wbufsize = 65_536
-    server: Server
+    server: Listener
+    most = MAX_REQUEST
 
-    def do_POST(self) -> None:
-        """Answer a request of the protocol."""
+    def said(self, status: int, code: str, message: str) -> tuple[bytes, str]:
+        """Return the body of an error, and its content type."""
+        raise NotImplementedError
+
+    def body(self) -> bytes | None:
+        """Return the request's body; None where it was refused or its sender has hung up."""
         length = self._length()
         if length is None:
-            return
+            return None
         body = self.rfile.read(length)
-        if len(body) < length:  # whoever it was has hung up
+        if len(body) < length:
             self.close_connection = True
-            return
-        PRESENT.set(self._present)
-        try:
-            status, answer = respond(self.server.local, self.headers.get("X-Amz-Target"), body)
-        except SflabError as e:  # nothing is bound to a task, in virtual time
-            status, answer = 400, _error(type(e).__name__, str(e))
-        except Exception as e:  # noqa: BLE001 - a fault of ours must not end the connection without a word
-            said = f"a fault of sflab itself: {type(e).__name__}: {e}"
-            sys.stderr.write(f"sflab: {said}\n")
-            status, answer = 500, _error("InternalFailure", said)
-        self._answer(status, answer)
+            return None
+        return body
 
-    def do_GET(self) -> None:
-        """Tell whoever looks with a browser what this is."""
-        if self._welcome():
-            self._answer(200, f"{self.server.told}\n".encode(), "text/plain; charset=utf-8")
-
-    def _welcome(self) -> bool:
+    def welcome(self) -> bool:
+        """Whether whoever asks came by a name of this computer's own; who did not is refused."""
         try:
             host = urlsplit(f"//{self.headers.get('Host', '')}").hostname or ""
         except ValueError:
             host = ""
         if self.server.open or loopback(host):
             return True
-        self._answer(403, _error("AccessDeniedException", f"This server answers on loopback only, not as {host!r}"))
         self.close_connection = True
+        self.refuse(403, "AccessDeniedException", f"This server answers on loopback only, not as {host!r}")
         return False
 
     def _length(self) -> int | None:
         """Return how long the body is; None where the request was refused."""
         given = self.headers.get("Content-Length")
-        if not self._welcome():
+        if not self.welcome():
             return None
         if given is None:
-            self._refuse(411, "MissingContentLength", "Say how long the body is, with Content-Length")
-        elif not given.isascii() or not given.isdigit():
-            self._refuse(400, "SerializationException", f"Content-Length is no number: {given[:40]!r}")
-        elif len(given) > 12 or int(given) > MAX_REQUEST:
-            said = f"The request is larger than {MAX_REQUEST:,} bytes"
-            self._refuse(413, "RequestEntityTooLargeException", said)
+            return self.bodiless()
+        if not given.isascii() or not given.isdigit():
+            self.refuse(400, "SerializationException", f"Content-Length is no number: {given[:40]!r}")
+        elif len(given) > 12 or int(given) > self.most:
+            self.refuse(413, "RequestEntityTooLargeException", f"The request is larger than {self.most:,} bytes")
         else:
             return int(given)
         return None
 
-    def _refuse(self, status: int, code: str, message: str) -> None:
+    def bodiless(self) -> int | None:
+        """Say how long the body of a request is that does not; None where it is refused for that."""
+        self.refuse(411, "MissingContentLength", "Say how long the body is, with Content-Length")
+        return None
+
+    def refuse(self, status: int, code: str, message: str) -> None:
         """Answer without having read the body: the connection ends, for what follows is no request."""
         self.close_connection = True
-        self._answer(status, _error(code, message))
+        body, kind = self.said(status, code, message)
+        self.answer(status, body, {"Content-Type": kind})
 
-    def _answer(self, status: int, body: bytes, kind: str = TYPE) -> None:
+    def answer(self, status: int, body: bytes, headers: Mapping[str, str]) -> None:
+        """Write a response."""
         self.send_response(status)
-        self.send_header("Content-Type", kind)
+        for name, value in headers.items():
+            self.send_header(name, value)
         self.send_header("Content-Length", str(len(body)))
-        self.send_header("x-amzn-RequestId", str(uuid.uuid4()))
+        if "x-amzn-RequestId" not in headers:
+            self.send_header("x-amzn-RequestId", str(uuid.uuid4()))
         if self.close_connection:
             self.send_header("Connection", "close")
         self.end_headers()
-        self.wfile.write(body)
+        if self.command != "HEAD":
+            self.wfile.write(body)
 
-    def _present(self) -> bool:
+    def present(self) -> bool:
         """Whether the client is still there: it has nothing to say while it waits, so a readable socket has ended."""
         try:
             readable, _, _ = select.select([self.connection], [], [], 0)
@@ -145,15 +146,46 @@ class _Handler(BaseHTTPRequestHandler):
 
     def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
         """Answer what is no request at all, or another method, in the protocol's form."""
-        self.close_connection, self.request_version = True, self.protocol_version
-        self._answer(code, _error("UnknownOperationException", explain or message or ""))
+        self.request_version = self.protocol_version
+        self.refuse(code, "UnknownOperationException", explain or message or "")
 
     def log_message(self, format: str, *args: Any) -> None:
         """Say nothing: requests are the client's business."""
 
 
-class Server(ThreadingHTTPServer):
-    """Serves *local* on loopback, or on *host* where one is named; port 0 takes a free one.
+class _Handler(Connection):
+    """One connection of a client of the Step Functions API."""
+
+    server: Server
+
+    def said(self, status: int, code: str, message: str) -> tuple[bytes, str]:  # noqa: ARG002 - the protocol has codes
+        """Return an error as the protocol has it."""
+        return _error(code, message), TYPE
+
+    def do_POST(self) -> None:
+        """Answer a request of the protocol."""
+        body = self.body()
+        if body is None:
+            return
+        PRESENT.set(self.present)
+        try:
+            status, answer = respond(self.server.local, self.headers.get("X-Amz-Target"), body)
+        except SflabError as e:  # nothing is bound to a task, in virtual time
+            status, answer = 400, _error(type(e).__name__, str(e))
+        except Exception as e:  # noqa: BLE001 - a fault of ours must not end the connection without a word
+            said = f"a fault of sflab itself: {type(e).__name__}: {e}"
+            sys.stderr.write(f"sflab: {said}\n")
+            status, answer = 500, _error("InternalFailure", said)
+        self.answer(status, answer, {"Content-Type": TYPE})
+
+    def do_GET(self) -> None:
+        """Tell whoever looks with a browser what this is."""
+        if self.welcome():
+            self.answer(200, f"{self.server.told}\n".encode(), {"Content-Type": "text/plain; charset=utf-8"})
+
+
+class Listener(ThreadingHTTPServer):
+    """Listens on loopback, or on *host* where one is named; port 0 takes a free one.
 
     ``url`` is where it is. As a context manager it serves from a thread of its own until the end of the block.
     """
@@ -162,16 +194,16 @@ class Server(ThreadingHTTPServer):
     block_on_close = False
     request_queue_size = 128
 
-    def __init__(self, local: Local, port: int = PORT, host: str | None = None) -> None:
+    def __init__(self, port: int, host: str | None, connection: type[Connection]) -> None:
         host = HOST if host is None else host
         if not host:
             raise SflabError(
                 "host is empty: name one (0.0.0.0 is every address of this computer), or none for loopback"
             )
-        self.local, self.open = local, not loopback(host)
+        self.open = not loopback(host)
         self.address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
         try:
-            super().__init__((host, port), _Handler)
+            super().__init__((host, port), connection)
         except OverflowError:
             raise SflabError(f"port {port}: a port is a number from 0 to 65535") from None
         except OSError as e:
@@ -183,14 +215,6 @@ class Server(ThreadingHTTPServer):
         """Bind without asking the network for this computer's name, which may take long."""
         socketserver.TCPServer.server_bind(self)
         self.server_name, self.server_port = str(self.server_address[0]), int(self.server_address[1])
-
-    @property
-    def told(self) -> str:
-        """One line: where it is, and how to point a client at it."""
-        return (
-            f"Step Functions on {self.url}: aws stepfunctions list-state-machines --endpoint-url {self.url}, or "
-            f'boto3.client("stepfunctions", endpoint_url="{self.url}", config=Config(inject_host_prefix=False))'
-        )
 
     def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ARG002 - socketserver's own signature
         """A client that hangs up is no error; anything else is told in a line."""
@@ -205,6 +229,22 @@ class Server(ThreadingHTTPServer):
     def __exit__(self, *_: object) -> None:
         self.shutdown()
         self.server_close()
+
+
+class Server(Listener):
+    """Serves the Step Functions API of *local*; see `Listener` for *port* and *host*."""
+
+    def __init__(self, local: Local, port: int = PORT, host: str | None = None) -> None:
+        self.local = local
+        super().__init__(port, host, _Handler)
+
+    @property
+    def told(self) -> str:
+        """One line: where it is, and how to point a client at it."""
+        return (
+            f"Step Functions on {self.url}: aws stepfunctions list-state-machines --endpoint-url {self.url}, or "
+            f'boto3.client("stepfunctions", endpoint_url="{self.url}", config=Config(inject_host_prefix=False))'
+        )
 
 
 def _error(code: str, message: str) -> bytes:

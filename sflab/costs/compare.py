@@ -250,29 +250,26 @@ def compare(
             meter = Meter(
                 machine.definition, machine.type, start_end=start_end, memory_mb=memory_mb, architecture=architecture
             )
-            runs, found = backend.simulate(machine, input, n=n, seed=seed), list[_Run]()
+            runs, found = backend.simulate(machine, input, n=n, seed=seed), list[tuple[Usage, bool]]()
             try:
                 for run in runs:
-                    usage = meter.read(run.history.events, [children.billed() for children in run.map_runs])
-                    found.append((usage, run.status != "SUCCEEDED"))
+                    told = run.billed()
+                    found.append((meter.read(told.events, told.children, told.nested), run.status != "SUCCEEDED"))
                     if tell is not None:
                         tell(len(results) * n + len(found), len(machines) * n)
-                results.append(_measure(name, meter, found, prices))
+                results.append(measure(name, meter.type, found, prices))
             except KeyboardInterrupt:
                 done = f"stopped after {len(found):,} of {n:,} executions of {name!r}"
-                part = [_measure(name, meter, found, prices)] if found and len(results) < len(machines) else []
+                part = [measure(name, meter.type, found, prices)] if found and len(results) < len(machines) else []
                 raise Interrupted(done, Comparison((*results, *part), n, seed)) from None
     return Comparison(tuple(results), n, seed)
 
 
-#: What an execution used, and whether it failed.
-_Run = tuple[Usage, bool]
-
-
-def _measure(name: str, meter: Meter, runs: Sequence[_Run], prices: Prices) -> Result:
+def measure(name: str, type: str, used: Iterable[tuple[Usage, bool]], prices: Prices) -> Result:
+    """Return what was measured of the runs of one design: *used* is what each used, and whether it failed."""
     total, mean, durations, costs, failures = Usage(), Usage(), [], [], 0
     unit = {price.item: float(price.usd) for price in prices}
-    for usage, failed in runs:
+    for usage, failed in used:
         total += usage
         durations.append(round(usage.seconds * 1000, 3))
         costs.append(math.fsum(float(q) * unit[item] for (item, _), q in usage.quantities.items()))
@@ -283,10 +280,10 @@ def _measure(name: str, meter: Meter, runs: Sequence[_Run], prices: Prices) -> R
     for (item, counted), quantity in total.quantities.items():
         mean.add(item, counted, quantity / n)
     mean.notes = total.notes
-    bill = priced(mean, prices, title=f"one {meter.type.capitalize()} execution, the mean of {n:,}")
+    bill = priced(mean, prices, title=f"one {type.capitalize()} execution, the mean of {n:,}")
     centre = math.fsum(costs) / n
     error = math.sqrt(math.fsum((cost - centre) ** 2 for cost in costs) / max(1, n - 1) / n)
-    return Result(name, meter.type, tuple(sorted(durations)), bill, error, failures, total.transitions / n)
+    return Result(name, type, tuple(sorted(durations)), bill, error, failures, total.transitions / n)
 
 
 # ── statistics ───────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -1,0 +1,1 @@
+"""What the notebooks teach with: patterns that run, and exercises that are checked."""
