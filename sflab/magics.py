@@ -311,7 +311,7 @@ class LabMagics(Magics):
                 raise
             told = Findings(e.diagnostics, cell).lines(shift=self._above(cell), where="the cell")
             raise DefinitionError(f"the input cannot be read:\n{told}", e.diagnostics) from None
-        return cell if cell.lstrip()[:1] in ("{", "[", '"') else value
+        return cell.strip() if cell.lstrip()[:1] in ("{", "[", '"') else value
 
     def _above(self, cell: str) -> int:
         """Return how many lines stand above a magic's body in its cell."""

@@ -109,8 +109,10 @@ class History(Sequence[Event]):
             return "History(no events)"
         return f"History({len(self)} events, {self.events[0]['type']} … {self.events[-1]['type']})"
 
-    def _repr_html_(self) -> str:
-        return self.df.to_html(max_rows=60, notebook=True)
+    def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
+        from sflab.views.tables import mimebundle
+
+        return mimebundle(repr(self), self.df, ("id", "seconds", "type", "state", "error"))
 
 
 class Visits(Sequence[Visit]):
@@ -142,8 +144,10 @@ class Visits(Sequence[Visit]):
     def __repr__(self) -> str:
         return f"Visits({len(self)}: {', '.join(v.state for v in self.items[:6])}{', …' if len(self) > 6 else ''})"
 
-    def _repr_html_(self) -> str:
-        return self.df.to_html(max_rows=60, notebook=True)
+    def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
+        from sflab.views.tables import mimebundle
+
+        return mimebundle(repr(self), self.df, ("state", "type", "status", "seconds", "attempts", "error", "next"))
 
 
 class Execution:
@@ -399,4 +403,4 @@ class Execution:
     def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
         from sflab.views.graph import mimebundle
 
-        return {**mimebundle(self.machine.definition, self._events()), "text/plain": repr(self)}
+        return mimebundle(self.machine.definition, self._events(), headline=repr(self))

@@ -214,12 +214,10 @@ class StateMachine:
 
     __hash__ = None  # type: ignore[assignment]
 
-    def _repr_mimebundle_(self, **_options: Any) -> dict[str, str]:
+    def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
         from sflab.views.graph import mimebundle
 
-        bundle = mimebundle(self.definition)
-        _, line, rest = bundle["text/plain"].partition("\n")
-        return {**bundle, "text/plain": f"{self!r}{line}{rest}"}
+        return mimebundle(self.definition, headline=repr(self))
 
 
 def _name(source: str) -> str:

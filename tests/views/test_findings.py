@@ -7,6 +7,8 @@ import pytest
 from sflab.backends.statemachine import StateMachine
 from sflab.views.findings import Findings, pointed
 
+LONG = '{"StartAt": "A", "Comment": "' + "x" * 300 + '", "Version": "2", "States": {"A": {"Type": "Succeed"}}}'
+
 
 def machine(text):
     return StateMachine.load(text)
@@ -29,9 +31,9 @@ def marked(text, **options):
         ('{"StartAt": "A",\n\t"States": {"A": {"Type": "Sukceed"}}}', "2", '"Type"'),
         ("StartAt: A\nStates:\n  A:\n    Type: Succeed\n    Foo: 1", "5", "Foo"),
         ("StartAt: A\nStates:\n  A:\n    Type: Succeed\n    'F o': 1", "5", "'F"),
-        ('{"StartAt": "A", "Comment": "' + "x" * 300 + '", "Version": "2", "States": {"A": {"Type": "Succeed"}}}', "1", '"Version"'),
+        (LONG, "1", '"Version"'),
     ],
-)  # fmt: skip
+)
 def test_the_mark_stands_under_the_place(text, line, under):
     assert (line, under) in marked(text)
 
@@ -44,8 +46,6 @@ def test_lines_above_are_counted():
 
 def test_hostile_names_do_not_move_the_line():
     text = '{"StartAt": "A", "Com\u202ement": "\\u001b[31m<script>", "States": {"A": {"Type": "Succeed"}}}'
-        "\x1b", "\\u001b"
-    )
     bundle = machine(text).validate()._repr_mimebundle_()
     assert "\u202e" not in bundle["text/plain"] + bundle["text/html"]
     assert "<script" not in bundle["text/html"]
