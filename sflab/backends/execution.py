@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from sflab.backends.replay import Moment
     from sflab.backends.statemachine import StateMachine
     from sflab.costs.estimate import Bill
+    from sflab.views.timeline import Timeline
 
 
 class Outcome(NamedTuple):
@@ -103,6 +104,12 @@ class History(Sequence[Event]):
     def visits(self) -> Visits:
         """A row per passage through a state."""
         return Visits(visits(self.events, self.definition))
+
+    def timeline(self, *, title: str = "execution") -> Timeline:
+        """Return the timeline: a bar for each state visit, with its attempts and waits, and the critical path."""
+        from sflab.views.timeline import Timeline
+
+        return Timeline(self.events, self.definition, title=title)
 
     def __repr__(self) -> str:
         if not self.events:
@@ -292,6 +299,10 @@ class Execution:
         if running:
             self._stream(widget, len(events))
         return widget
+
+    def timeline(self) -> Timeline:
+        """Return the timeline: a bar for each state visit, with its attempts and waits, and the critical path."""
+        return self.history.timeline(title=str(self))
 
     def at(self, event_id: int) -> Moment:
         """Return the execution as it stood after an event: its frames, what each waits for, and its data there.
