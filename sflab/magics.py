@@ -40,6 +40,7 @@ _SHOWN: dict[str, Callable[[Execution], Any]] = {
     "show": lambda run: run.show(),
     "history": lambda run: run.history.df,
     "visits": lambda run: run.visits.df,
+    "timeline": lambda run: run.timeline(),
     "cost": lambda run: run.cost(),
     "input": lambda run: run.input,
     "output": lambda run: run.output,
@@ -148,6 +149,7 @@ class LabMagics(Magics):
             if not e.diagnostics:
                 raise
             found = Findings(e.diagnostics, cell)
+        found = Findings(sorted(found, key=lambda d: d.severity), found.text)  # errors first
         told = found.lines(shift=shift, where="the cell") if found else ""
         if any(d.severity == "ERROR" or (runs and d.code == UNRESOLVED) for d in found):
             raise DefinitionError(f"the definition of {name} cannot be used ({found.summary}):\n{told}", found)
@@ -229,6 +231,7 @@ class LabMagics(Magics):
             %sfn                   the live graph
             %sfn history           a table of its events
             %sfn visits            a table with a row for each passage through a state
+            %sfn timeline          a bar for each of those
             %sfn cost              the bill
             %sfn output order_run  another run's output
 

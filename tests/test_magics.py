@@ -320,6 +320,8 @@ def test_what_sfn_shows(cells):
     assert list(cells("%sfn history")["type"]) == [event["type"] for event in cells["greet_run"].history]
     assert list(cells("%sfn visits")["state"]) == ["Hello"]
     assert cells("%sfn cost").usd == cells["greet_run"].cost().usd
+    cells("%sfn timeline")
+    assert "Hello" in cells.said
     cells("%sfn")
     assert "Hello: Pass, succeeded" in cells.said
     cells("%sfn greet_run")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import json
+import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
@@ -30,6 +31,12 @@ if TYPE_CHECKING:
     from sflab.backends.statemachine import StateMachine
     from sflab.costs.estimate import Bill
     from sflab.views.timeline import Timeline
+
+
+def _is_interactive() -> bool:
+    """Whether a shell is there that shows the values of cells."""
+    ipython = sys.modules.get("IPython")
+    return ipython is not None and ipython.get_ipython() is not None
 
 
 class Outcome(NamedTuple):
@@ -290,11 +297,18 @@ class Execution:
         return bill(self.machine.definition, self._events(), type=self.machine.type, children=children, **options)
 
     def show(self) -> Any:
-        """Return the live graph: the colours of what happened, a slider through it, a click for a state's data."""
+        """Return the live graph: the colours of what happened, a slider through it, a click for a state's data.
+
+        In a plain terminal it shows itself as an outline; in a script, where nothing is shown, it prints that.
+        """
         from sflab.views.widget import live
 
         running = self.status == "RUNNING"
         events = self._events()
+        if not _is_interactive():
+            from sflab.views.graph import text
+
+            sys.stdout.write(text(self.machine.definition, events, title=str(self)) + "\n")
         widget = live(self.machine.definition, events, title=str(self), running=running)
         if running:
             self._stream(widget, len(events))
