@@ -197,7 +197,7 @@ class LabMagics(Magics):
         options = _options(LabMagics.teststate, line)
         machine, state = self._state(" ".join(options.state))
         mock = self._given(options.mock, "--mock") if options.mock is not None else None
-        if mock is not None and not isinstance(mock, Mock) and not _is_mock(mock):
+        if options.mock is not None and not isinstance(mock, Mock) and not _is_mock(mock):
             mock = {"result": json.dumps(mock) if isinstance(mock, str) else mock}
         variables, context = (
             None if text is None else self._object(text, option)
@@ -206,7 +206,7 @@ class LabMagics(Magics):
         task = (
             None if options.on is None else self._variable(options.on, "--on", (Local, Mock), "a Local or a function")
         )
-        with _plainly("Here: --mock RESULT, or --on VARIABLE for a Local or a function"), _telling(TypeError):
+        with _plainly("Here: --mock RESULT, or --on VARIABLE for a Local or a function"):
             return machine.test_state(
                 state,
                 self._input(cell),
@@ -260,9 +260,10 @@ class LabMagics(Magics):
         if isinstance(value, kinds) or ("function" in what and callable(value)):
             return value
         there = [key for key, each in self.shell.user_ns.items() if isinstance(each, kinds) and key[:1] != "_"]
-        known = f"; there is {', '.join(there)}" if there else f"; there is no variable that is {what}"
-        is_ = f"{name} is {type(value).__name__}, not {what}" if value is not None else f"there is no variable {name!r}"
-        raise UsageError(f"{option} {name}: {is_}{known if value is None or there else ''}")
+        known = f"there is {', '.join(there)}" if there else f"there is none that is {what}"
+        known_as = f"{name} is {type(value).__name__}, not {what}"
+        said = known_as if name in self.shell.user_ns else f"there is no variable {name!r}"
+        raise UsageError(f"{option} {name}: {said}; {known}")
 
     def _backend(self, name: str | None) -> Any:
         if name is None:
@@ -275,9 +276,9 @@ class LabMagics(Magics):
     def _given(self, text: str, option: str, *, bare: bool = True) -> Any:
         """Return the value of a variable, or JSON; JSON stays text unless *bare*."""
         if text.isidentifier() and text not in _JSON_WORDS:
-            if text in self.shell.user_ns:
-                return self.shell.user_ns[text]
-            raise UsageError(f"{option} {text}: there is no variable {text!r}; a string is written '\"{text}\"'")
+            if text not in self.shell.user_ns:
+                raise UsageError(f"{option} {text}: there is no variable {text!r}; a string is written '\"{text}\"'")
+            return _data(self.shell.user_ns[text], f"{option} {text}")
         try:
             value = parse.data(text, option) if text[:1] in "{[" else json.loads(text)
         except (ValueError, RecursionError) as e:
@@ -398,6 +399,19 @@ def _is_own(run: Execution) -> bool:
     return not isinstance(run, ChildExecution) and getattr(run, "parent", None) is None
 
 
+def _data(value: Any, where: str) -> Any:
+    """Return what a variable holds, if that can be given as data."""
+    if isinstance(value, Mock):
+        if callable(value.result):
+            raise UsageError(f"{where}: a mock of a state is data; --on takes a function that does its work")
+        return value
+    try:
+        json.dumps(value, allow_nan=False)
+    except (TypeError, ValueError, RecursionError) as e:
+        raise UsageError(f"{where}: it holds no JSON data ({e})") from None
+    return value
+
+
 def _is_mock(value: Any) -> bool:
     """Whether *value* is what `StateMachine.test_state` takes for a mock, and not a result."""
     return isinstance(value, Mapping) and bool(value) and set(value) <= {"result", "errorOutput", "fieldValidationMode"}
@@ -459,12 +473,3 @@ def _plainly(unbound: str = "") -> Iterator[None]:
         said = "\n".join([f"{type(e).__name__}: {e}", *getattr(e, "__notes__", ())])
         vars(e)["_render_traceback_"] = lambda: [said]  # what IPython asks an exception for
         raise
-
-
-@contextmanager
-def _telling(*kinds: type[Exception]) -> Iterator[None]:
-    """Turn an error about what was given into one about the line it was given on."""
-    try:
-        yield
-    except kinds as e:
-        raise UsageError(str(e)) from None

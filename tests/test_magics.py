@@ -202,8 +202,9 @@ WRONG = [
     ("%%asl x --on local\n{}", "give both"),
     ("%%asl x --run --on nobody\n{}", "there is no variable 'nobody'; there is local"),
     ("%%asl x --run --on order\n{}", "order is dict, not a backend; there is local"),
+    ("%%asl x --run --on nothing\n{}", "nothing is NoneType, not a backend; there is local"),
     ('%%asl x --run {"a": }\n{}', "--run: line 1, column 7: "),
-    ("%%asl x --run nothing\n{}", "there is no variable 'nothing'"),
+    ("%%asl x --run nobody\n{}", "there is no variable 'nobody'"),
     ("%%asl x --with 5\n{}", "--with takes a JSON object"),
     ("%%teststate\n{}", "required: MACHINE.STATE"),
     ("%%teststate nobody.A\n{}", "there is no variable 'nobody'; there is greet"),
@@ -211,7 +212,9 @@ WRONG = [
     ("%%teststate greet\n{}", "say which state of greet; there is Hello"),
     ("%%teststate greet.Helo\n{}", "did you mean Hello?"),
     ("%%teststate greet.Hello --mock {oops\n{}", "--mock: line 1"),
-    ("%%teststate greet.Hello --mock bad\n{}", "mock"),
+    ("%%teststate greet.Hello --mock bad\n{}", "--mock bad: it holds no JSON data"),
+    ("%%teststate greet.Hello --mock code\n{}", "--on takes a function"),
+    ("%%asl x --run bad\n{}", "--run bad: it holds no JSON data"),
     ("%%teststate greet.Hello --variables 5\n{}", "--variables takes a JSON object"),
     ("%%teststate greet.Hello --retry-count x\n{}", "invalid int value: 'x'"),
     ("%%teststate greet.Hello --validation LAX\n{}", "invalid choice: 'LAX'"),
@@ -226,7 +229,7 @@ WRONG = [
 @pytest.mark.parametrize(("cell", "said"), WRONG, ids=[cell.replace("\n", "⏎") for cell, _ in WRONG])
 def test_a_wrong_line_is_a_usage_error(cells, cell, said):
     cells(f"%%asl greet\n{GREET}")
-    cells("order = {}\nlocal = sf.Local()\nbad = {1, 2}")
+    cells("order = {}\nlocal = sf.Local()\nbad = {1, 2}\nnothing = None\ncode = sf.mock(lambda event, context: 1)")
     assert isinstance(cells.fails(cell), UsageError)
     assert said in cells.said
 
@@ -260,6 +263,7 @@ def test_a_fault_of_our_own_is_not_hidden(cells):
         ('--mock {"Payload": 5} --validation NONE', "SUCCEEDED", 5),
         ('--mock {"errorOutput": {"error": "Broke", "cause": "c"}}', "FAILED", None),
         ("--mock failing", "FAILED", None),
+        ('--mock {"Payload": null} --validation NONE', "SUCCEEDED", None),
     ],
 )
 @pytest.mark.parametrize("body", ['{"total": 9}', "total: 9"])
@@ -291,6 +295,13 @@ def test_the_input_s_errors_point_at_the_line(cells):
     cells.fails('%%teststate greet.Hello\n{"a": 1,\n "b" 2}')
     assert "the cell, line 3, column 6: ERROR" in cells.said
     assert '    3 |  "b" 2}' in cells.said
+
+
+def test_null_is_a_result_too(cells):
+    each = '{"Type": "Map", "ItemProcessor": {"StartAt": "I", "States": {"I": {"Type": "Succeed"}}}, "End": true}'
+    cells(f'%%asl wide\n{{"StartAt": "Each", "States": {{"Each": {each}}}}}')
+    assert "must be an array" in str(cells.fails("%%teststate wide.Each --mock null\n[]"))
+    assert cells("%%teststate wide.Each --mock [1, 2]\n[]").output == [1, 2]
 
 
 def test_a_number_stays_as_it_was_written(cells):
