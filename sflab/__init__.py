@@ -143,3 +143,13 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})
+
+
+def load_ipython_extension(shell: Any) -> None:
+    """``%load_ext sflab``: the magics ``%%asl``, ``%%teststate`` and ``%sfn``."""
+    import_module("sflab.magics").load(shell)
+
+
+def unload_ipython_extension(shell: Any) -> None:
+    """``%unload_ext sflab``: take them away again."""
+    import_module("sflab.magics").unload(shell)

@@ -162,6 +162,22 @@ NUMBERS: dict[str, tuple[float, float | None, bool]] = {
     "bytes": (0, 256 * 1024, True),
 }
 
+#: The words that a kind takes, and no other.
+WORDS: dict[str, tuple[str, ...]] = {
+    "version": ("1.0",),
+    "language": ("JSONPath", "JSONata"),
+    "jitter": ("NONE", "FULL"),
+    "mode": ("INLINE", "DISTRIBUTED"),
+    "execution_type": ("STANDARD", "EXPRESS"),
+    "input_type": ("CSV", "JSON", "JSONL", "MANIFEST", "PARQUET"),
+    "reader_transformation": ("NONE", "LOAD_AND_FLATTEN"),
+    "csv_header_location": ("FIRST_ROW", "GIVEN"),
+    "csv_delimiter": ("COMMA", "PIPE", "SEMICOLON", "SPACE", "TAB"),
+    "manifest_type": ("ATHENA_DATA", "S3_INVENTORY"),
+    "writer_transformation": ("NONE", "COMPACT", "FLATTEN"),
+    "output_type": ("JSON", "JSONL"),
+}
+
 #: Groups of fields of which only one may be given, by state type or by field, in the order AWS names them.
 EXCLUSIVE: dict[str, tuple[tuple[str, ...], ...]] = {
     "Wait": (("SecondsPath", "Seconds", "TimestampPath", "Timestamp"),),
@@ -236,4 +252,18 @@ NO_PATTERN = {
             "emr-serverless", "glue", "mediaconvert", "sagemaker",
         }
     ),
+}  # fmt: skip
+
+#: The context object's members and their types
+#: (https://docs.aws.amazon.com/step-functions/latest/dg/input-output-contextobject.html). ``Map`` is there inside a Map
+#: state only, ``Task`` where a task waits for its token.
+CONTEXT: dict[str, dict[str, type]] = {
+    "Execution": {
+        "Id": str, "Input": object, "Name": str, "RoleArn": str, "StartTime": str, "RedriveCount": int,
+        "RedriveTime": str,
+    },
+    "State": {"EnteredTime": str, "Name": str, "RetryCount": int},
+    "StateMachine": {"Id": str, "Name": str},
+    "Task": {"Token": str},
+    "Map": {"Item": dict},
 }  # fmt: skip

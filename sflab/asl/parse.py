@@ -49,6 +49,13 @@ def loads(text: str, name: str = "<definition>", *, substitutions: Mapping[str, 
     return _finish(raw, text, name, given, json_positions if is_json else yaml_positions)
 
 
+def data(text: str, name: str = "<data>") -> JSON:
+    """Read JSON or YAML text that may hold any value. Raises DefinitionError, with line and column."""
+    text = text.removeprefix("\ufeff")
+    is_json = text.lstrip()[:1] in ("{", "[", '"')
+    return _Substitution({}, name).value(_json(text, name, {}) if is_json else _yaml(text, name), 0)
+
+
 def _read(source: str | os.PathLike[str]) -> tuple[str, str]:
     if isinstance(source, str) and ("\n" in source or source.lstrip("\ufeff \t\r").startswith("{")):
         return source, "<definition>"

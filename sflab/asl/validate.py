@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 SCHEMA = "SCHEMA_VALIDATION_FAILED"
 TARGET = "MISSING_TRANSITION_TARGET"
 NO_END = "MISSING_END_STATE"
-UNRESOLVED = "UNRESOLVED_VALUE"  # a token in the place of a number: drawn and validated, but not run
+UNRESOLVED = "UNRESOLVED_VALUE"  # a token that a run cannot do without: drawn and validated, but not run
 
 _NUMBERS = (*fields.NUMBERS, "flag", "timestamp")
 
@@ -163,9 +163,8 @@ class _Checker:
         tokens = any(
             "${" in str(t) for t in (start, *known, *(t for s in known.values() for t, _ in advice.targets(s, "")))
         )
-        if start not in states and "${" not in start:
-            message = f"Missing 'Next' target: {start}"  # AWS's words, odd as they are
-            self.error(message, f"{pointer}/StartAt", TARGET, hint=_elsewhere(self.definition, start, states))
+        if start not in states:
+            self.target(start, f"{pointer}/StartAt", states)
         if known and not any(map(_ends, known.values())):
             where = f"{pointer}/States"
             if not pointer:
@@ -188,11 +187,20 @@ class _Checker:
         if self.type == "STANDARD":
             advice.endless(raw, pointer, reached, self.warn)
 
+    def target(self, target: str, pointer: str, siblings: dict[str, JSON]) -> None:
+        """A transition to a state that there is not."""
+        if "${" in target:
+            self.warn(UNRESOLVED, f"{target} has to become a state's name before this can run", pointer)
+            return
+        hint = _elsewhere(self.definition, target, siblings)
+        self.error(f"Missing 'Next' target: {target}", pointer, TARGET, hint=hint)  # AWS's words, also of StartAt
+
     # ── states ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def state(self, state: dict[str, JSON], pointer: str, siblings: dict[str, JSON]) -> None:
         kind = state.get("Type")
         if isinstance(kind, str) and "${" in kind:
+            self.warn(UNRESOLVED, f"{kind} has to become a type before this can run", f"{pointer}/Type")
             return
         if kind not in STATE_TYPES:
             if kind is None:
@@ -212,9 +220,8 @@ class _Checker:
         self.table(state, fields.STATES[kind], pointer, own, mixed=mixed)
         self.one_each(state, kind, pointer)
         for target, where in advice.targets(state, pointer):
-            if isinstance(target, str) and target not in siblings and "${" not in target:
-                hint = _elsewhere(self.definition, target, siblings)
-                self.error(f"Missing 'Next' target: {target}", where, TARGET, hint=hint)
+            if isinstance(target, str) and target not in siblings:
+                self.target(target, where, siblings)
         if "Next" in fields.STATES[kind]:
             self.next_or_end(state, pointer)
         if own == "JSONata":

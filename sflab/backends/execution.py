@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import json
+import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
@@ -37,6 +38,12 @@ if TYPE_CHECKING:
     from sflab.costs.usage import Nested
     from sflab.views.diff import Diff
     from sflab.views.timeline import Timeline
+
+
+def _is_interactive() -> bool:
+    """Whether a shell is there that shows the values of cells."""
+    ipython = sys.modules.get("IPython")
+    return ipython is not None and ipython.get_ipython() is not None
 
 
 class Outcome(NamedTuple):
@@ -177,15 +184,16 @@ class History(Sequence[Event]):
             return "History(no events)"
         return f"History({len(self)} events, {self.events[0]['type']} … {self.events[-1]['type']})"
 
-    def _repr_html_(self) -> str:
-        table: str = self.df.to_html(max_rows=60, notebook=True)
-        if self.definition is not None or not self.events:
-            return table
-        from sflab.views.graph import svg
+    def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
+        from sflab.views.tables import mimebundle
 
-        return (
-            f"{svg(self.drawn, self.events)}<p>The graph is rebuilt from the events: it has what happened.</p>{table}"
-        )
+        shown = mimebundle(repr(self), self.df, ("id", "seconds", "type", "state", "error"))
+        if self.definition is None and self.events:
+            from sflab.views.graph import svg
+
+            said = "<p>The graph is rebuilt from the events: it has what happened.</p>"
+            shown["text/html"] = f"{svg(self.drawn, self.events)}{said}{shown['text/html']}"
+        return shown
 
 
 def _from_log(raw: Any) -> Any:
@@ -236,8 +244,10 @@ class Visits(Sequence[Visit]):
     def __repr__(self) -> str:
         return f"Visits({len(self)}: {', '.join(v.state for v in self.items[:6])}{', …' if len(self) > 6 else ''})"
 
-    def _repr_html_(self) -> str:
-        return self.df.to_html(max_rows=60, notebook=True)
+    def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
+        from sflab.views.tables import mimebundle
+
+        return mimebundle(repr(self), self.df, ("state", "type", "status", "seconds", "attempts", "error", "next"))
 
 
 class Execution:
@@ -390,11 +400,18 @@ class Execution:
         return Nested(*about, tuple(run.billed() for run in self.map_runs), nested)
 
     def show(self) -> Any:
-        """Return the live graph: the colours of what happened, a slider through it, a click for a state's data."""
+        """Return the live graph: the colours of what happened, a slider through it, a click for a state's data.
+
+        In a plain terminal it shows itself as an outline; in a script, where nothing is shown, it prints that.
+        """
         from sflab.views.widget import live
 
         running = self.status == "RUNNING"
         events = self._events()
+        if not _is_interactive():
+            from sflab.views.graph import text
+
+            sys.stdout.write(text(self.machine.definition, events, title=str(self)) + "\n")
         widget = live(self.machine.definition, events, title=str(self), running=running)
         if running:
             self._stream(widget, len(events))
@@ -514,4 +531,4 @@ class Execution:
     def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
         from sflab.views.graph import mimebundle
 
-        return {**mimebundle(self.machine.definition, self._events()), "text/plain": repr(self)}
+        return mimebundle(self.machine.definition, self._events(), headline=repr(self))

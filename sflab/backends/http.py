@@ -34,6 +34,8 @@ _GATEWAY_FIELDS = {
     "AllowNullValues", "ApiEndpoint", "AuthType", "Headers", "Method", "Path", "QueryParameters", "RequestBody",
     "Stage",
 }  # fmt: skip
+#: The parameters of the integrations that are no service's.
+FIELDS = {"http": _HTTP_FIELDS, "apigateway": _GATEWAY_FIELDS}
 # What the connection between two machines is made of is not the definition's to say; Host, Range and User-Agent are set
 # by Step Functions itself.
 _RESERVED = {

@@ -235,7 +235,9 @@ class MapRun:
         counts = pd.DataFrame([self.execution_counts, self.item_counts], index=["child executions", "items"])
         table = self.executions.df.to_html(max_rows=10, notebook=True)
         head = escape(repr(self))
-        return {"text/plain": repr(self), "text/html": f"<div><b>{head}</b>{counts.to_html()}{table}</div>"}
+        some, each = counts.loc[:, counts.any()].to_string(), self.executions._repr_mimebundle_()["text/plain"]
+        words = f"{self!r}\n{some}\n{each}"
+        return {"text/plain": words, "text/html": f"<div><b>{head}</b>{counts.to_html()}{table}</div>"}
 
 
 def processor(machine: StateMachine, state: Mapping[str, Any], label: str, type: str) -> StateMachine:
@@ -275,8 +277,10 @@ class ChildExecutions(Sequence["ChildExecution"]):
     def __repr__(self) -> str:
         return f"ChildExecutions({len(self):,} of {self.map_run.state})"
 
-    def _repr_html_(self) -> str:
-        return self.df.to_html(max_rows=60, notebook=True)
+    def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
+        from sflab.views.tables import mimebundle
+
+        return mimebundle(repr(self), self.df, ("name", "status", "items", "seconds", "error"))
 
 
 class ChildExecution(Execution):

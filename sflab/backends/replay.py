@@ -286,7 +286,7 @@ class Moment:
     def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
         from sflab.views.graph import mimebundle
 
-        return {**mimebundle(self.machine.definition, self.history.events), "text/plain": repr(self)}
+        return mimebundle(self.machine.definition, self.history.events, headline=repr(self))
 
 
 def moment(run: Execution, event_id: int) -> Moment:

@@ -57,6 +57,11 @@ def botocore_name(service: str) -> str | None:
     return _SERVICES.get(service) or _index().get(service)
 
 
+def services() -> list[str]:
+    """Return the names of all services, as Step Functions has them."""
+    return sorted({*_SERVICES, *_index()})
+
+
 @functools.cache
 def _index() -> dict[str, str]:
     """Every service by the SDK for Java's name: the service's id in lower case, without what stands between words."""

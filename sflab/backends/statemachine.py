@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from sflab.backends.functions import Mock
     from sflab.backends.statetest import StateTest
     from sflab.views.explained import Explanation
+    from sflab.views.findings import Findings
 
 TYPES = ("STANDARD", "EXPRESS")
 
@@ -62,9 +63,14 @@ class StateMachine:
         definition = parse.load(source, substitutions=substitutions)
         return cls(definition, name=name or _name(definition.source), type=type)
 
-    def validate(self) -> list[Diagnostic]:
-        """Everything found, each with its location: ``severity`` ERROR (AWS refuses it) or WARNING."""
-        return validate(self.definition, self.type)
+    def validate(self) -> Findings:
+        """Everything found, each with its location: ``severity`` ERROR (AWS refuses it) or WARNING.
+
+        A list of diagnostics; as a cell's value it shows the lines that are meant.
+        """
+        from sflab.views.findings import Findings
+
+        return Findings(validate(self.definition, self.type), self.definition.text)
 
     def check(self) -> None:
         """Raise DefinitionError, listing every reason, if the definition cannot run."""
@@ -122,7 +128,8 @@ class StateMachine:
         *input* is JSON data, or JSON text as AWS takes it. *mock* says what the work of a Task, Map or Parallel state
         comes to: ``sf.mock(…)``, ``{"result": …}`` (data, or JSON text) or ``{"errorOutput": {"error": …}}``. A mocked
         result is checked against the service's own API model: *validation* ``STRICT``, ``PRESENT`` (only what is there)
-        or ``NONE``. Without a mock, *task* does a Task's work: ``callable(event, context)``, or a mock.
+        or ``NONE``. Without a mock, *task* does a Task's work: ``callable(event, context)``, a mock, or a `Local` with
+        what is bound there.
 
         *retry_count* is how often the state was retried already, *error_caused_by* the state inside a Map or Parallel
         state that a mocked error comes from, *iteration_failures* how many iterations of a Map failed,
@@ -210,7 +217,7 @@ class StateMachine:
     def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
         from sflab.views.graph import mimebundle
 
-        return mimebundle(self.definition)
+        return mimebundle(self.definition, headline=repr(self))
 
 
 def _name(source: str) -> str:

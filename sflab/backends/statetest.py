@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import json
 import random
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from sflab.asl.model import JSON, StatesError, compact
@@ -14,9 +14,9 @@ from sflab.backends.callbacks import ACCOUNT
 from sflab.backends.drivers import EPOCH
 from sflab.backends.functions import Mock, answer
 from sflab.backends.functions import mock as mocked
-from sflab.backends.local import function_name, input_text
+from sflab.backends.local import Local, function_name, input_text
 from sflab.engine import teststate
-from sflab.engine.messages import ScheduleTask, TaskFailed, TaskSucceeded
+from sflab.engine.messages import Reply, ScheduleTask, TaskFailed, TaskSucceeded
 from sflab.errors import ApiError, TaskNotFoundError
 
 if TYPE_CHECKING:
@@ -139,7 +139,7 @@ def run(
     try:
         tested = teststate.run(
             request,
-            work=lambda command: _work(task, command),
+            work=lambda command: _work(machine, task, command),
             check=mocks.check,
             at=EPOCH,
             seed=f"{machine.name}/{name}",
@@ -190,18 +190,23 @@ def _mock(mock: Mock | Mapping[str, Any], attempt: int) -> dict[str, Any]:
     return {key: _text(value, "mock") if key == "result" else value for key, value in mock.items()}
 
 
-def _work(task: Any, command: ScheduleTask) -> JSON:
+def _work(machine: StateMachine, task: Any, command: ScheduleTask) -> JSON:
     """Do the task with *task*: as the Lambda function where it invokes one, else as the service."""
     if task is None:
         raise TaskNotFoundError(
             f"nothing answers the task {command.state!r} ({command.resource}). Write test_state({command.state!r}, …, "
             "task=lambda event: {}) with what it does, or mock=sf.mock({}) with what the service answers."
         )
-    as_function = function_name(command) is not None
-    task = mocked(task) if callable(task) and command.pattern else task  # what it returns is what the task comes to
-    for _, reply in answer(task, command, random.Random(command.state), as_function=as_function):
+    for reply in task.done(machine, command) if isinstance(task, Local) else _answered(task, command):
         if isinstance(reply, TaskFailed):
             raise StatesError(reply.error, reply.cause)
         if isinstance(reply, TaskSucceeded):
             return reply.output
     raise TaskNotFoundError(f"the task {command.state!r} was not answered")
+
+
+def _answered(task: Any, command: ScheduleTask) -> Iterator[Reply]:
+    task = mocked(task) if callable(task) and command.pattern else task  # what it returns is what the task comes to
+    as_function = function_name(command) is not None
+    for _, reply in answer(task, command, random.Random(command.state), as_function=as_function):
+        yield reply

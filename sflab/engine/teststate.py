@@ -20,6 +20,7 @@ from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, NoReturn
 
 from sflab.asl import dataflow
+from sflab.asl.fields import CONTEXT
 from sflab.asl.jackson import problem
 from sflab.asl.model import JSON, Definition, Resource, StatesError, compact, read_json, unstep, walk
 from sflab.asl.parse import loads
@@ -217,17 +218,8 @@ def _mocked(state: State, mock: Request, check: Check) -> JSON:
     return result
 
 
-#: The context object's members and their types, as far as a request may give them
-#: (https://docs.aws.amazon.com/step-functions/latest/dg/input-output-contextobject.html).
-_CONTEXT: dict[str, dict[str, type]] = {
-    "Execution": {
-        "Id": str, "Input": object, "Name": str, "RoleArn": str, "StartTime": str, "RedriveCount": int,
-        "RedriveTime": str,
-    },
-    "State": {"EnteredTime": str, "Name": str, "RetryCount": int},
-    "StateMachine": {"Id": str, "Name": str},
-    "Task": {"Token": str},
-}  # fmt: skip
+#: What of the context object a request may give: everything but Map.
+_CONTEXT = {part: members for part, members in CONTEXT.items() if part != "Map"}
 
 
 def _context(text: str, resource: Resource | None) -> dict[str, JSON]:

@@ -434,11 +434,18 @@ def layout(definition: Definition | Mapping[str, Any]) -> Layout:
 
 
 def mimebundle(
-    definition: Definition | Mapping[str, Any], events: Iterable[Event] | None = None, *, title: str | None = None
+    definition: Definition | Mapping[str, Any],
+    events: Iterable[Event] | None = None,
+    *,
+    title: str | None = None,
+    headline: str | None = None,
 ) -> dict[str, str]:
-    """The picture and the outline, for ``_repr_mimebundle_``; the outline alone, saying why, without an engine."""
+    """The picture and the outline, for ``_repr_mimebundle_``; the outline alone, saying why, without an engine.
+
+    *headline* is what the outline begins with, where that is not what the picture does.
+    """
     events = None if events is None else list(events)
-    words = text(definition, events, title=title)
+    words = text(definition, events, title=title, headline=headline)
     try:
         return {"text/plain": words, "image/svg+xml": svg(definition, events, title=title)}
     except EngineError as e:
@@ -450,6 +457,7 @@ def text(
     events: Iterable[Event] | None = None,
     *,
     title: str | None = None,
+    headline: str | None = None,
     lines: int = 60,
 ) -> str:
     """An outline of the states in ASCII (but for the names), each with its ways out, and what became of it.
@@ -460,7 +468,7 @@ def text(
     progress = progress_.read(known, events) if events is not None else None
     places = _nested(known)
     heading = _heading(title or _name(known), progress).replace(" · ", ", ")
-    out = [heading if progress else f"{heading}: {count(len(places), 'state')}"]
+    out = [headline or (heading if progress else f"{heading}: {count(len(places), 'state')}")]
     shown = 0
     for place_, depth in places:
         block = _outline(place_, depth, progress)

@@ -439,6 +439,15 @@ def children_frame(run: MapRun) -> pd.DataFrame:
     )
 
 
+def mimebundle(headline: str, table: pd.DataFrame, columns: Sequence[str]) -> dict[str, str]:
+    """A table for ``_repr_mimebundle_``: whole as HTML, its most telling *columns* as text, 60 rows at most of each."""
+    shown = table[list(columns)]
+    kept = [name for name in columns if name in columns[:3] or shown[name].notna().any()]
+    words = shown[kept].to_string(max_rows=60, index=False, na_rep="", max_colwidth=60) if len(table) else ""
+    text = "\n".join([headline, *(line.rstrip() for line in words.splitlines())])
+    return {"text/plain": text, "text/html": table.to_html(max_rows=60, notebook=True)}
+
+
 def _moments(seconds: Sequence[float | None]) -> Any:
     """Epoch seconds as UTC timestamps, exact to the microsecond: a double holds no more."""
     import pandas as pd

@@ -446,3 +446,20 @@ def test_a_token_in_an_expression_has_to_become_a_value_where_it_does_not_parse_
     else:
         with pytest.raises(sf.DefinitionError, match=r"\$\{Enabled\} has to become a value before this can run"):
             sf.Local().start_execution(saga)
+
+
+@pytest.mark.parametrize(
+    ("raw", "location"),
+    [
+        ({"StartAt": "${First}", "States": {"A": {"Type": "Succeed"}}}, "/StartAt"),
+        ({"StartAt": "A", "States": {"A": {"Type": "Pass", "Next": "${Then}"}}}, "/States/A/Next"),
+        ({"StartAt": "A", "States": {"A": {"Type": "${Kind}"}}}, "/States/A/Type"),
+    ],
+)
+def test_a_token_a_run_cannot_do_without_is_said_before_it_runs(raw, location):
+    machine = sf.StateMachine.load(raw)
+    found = [d.location for d in machine.validate() if d.code == "UNRESOLVED_VALUE"]
+    assert found == [location]
+    assert all(d.severity == "WARNING" for d in machine.validate())
+    with pytest.raises(sf.DefinitionError, match="before this can run"):
+        machine.check()

@@ -80,7 +80,9 @@ def test_it_draws_itself_in_a_line_and_as_a_table(half):
     (run,) = half.map_runs
     assert repr(run) == "MapRun(Each SUCCEEDED, 4 items in 4 child executions: 2 succeeded, 2 failed)"
     drawn = run._repr_mimebundle_()
-    assert drawn["text/plain"] == repr(run)
+    head, *table = drawn["text/plain"].split("\n")
+    assert head == repr(run)
+    assert [line.split()[0] for line in table[5:]] == [child.name for child in run.executions]
     assert "child executions" in drawn["text/html"]
     assert "odd: 1" in drawn["text/html"]
     assert repr(run.executions) == "ChildExecutions(4 of Each)"

@@ -386,7 +386,7 @@ def test_masked_fields_are_never_shown_or_saved(aws, server, tmp_path):
         str(hidden.logs()),
         (tmp_path / "h.json").read_text("utf-8"),
         json.dumps(hidden._repr_mimebundle_()),
-        hidden.history._repr_html_(),
+        str(hidden.history._repr_mimebundle_()),
         str(latest.input),
     ]
     assert [text.count(secret) for text in shown] == [0] * len(shown)

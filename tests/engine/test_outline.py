@@ -84,7 +84,7 @@ def test_a_loaded_history_draws_and_shows_itself(tmp_path):
     ran = local.start_execution(sf.StateMachine.load(MACHINE), {"n": 7, "items": [1, 2]})
     ran.history.save(tmp_path / "incident.json")
     read = sf.History.load(tmp_path / "incident.json")
-    shown = read._repr_html_()
+    shown = read._repr_mimebundle_()["text/html"]
     assert shown.startswith("<svg") or "<svg" in shown
     assert "rebuilt from the events" in shown
     assert "Big?" in shown
@@ -92,7 +92,7 @@ def test_a_loaded_history_draws_and_shows_itself(tmp_path):
     assert not read.diff(ran.history)
     assert read.show().drawing
     known = sf.History.load(tmp_path / "incident.json", definition=ran.machine.definition)
-    assert "<svg" not in known._repr_html_()
+    assert "<svg" not in known._repr_mimebundle_()["text/html"]
     assert known.drawn is ran.machine.definition
 
 
