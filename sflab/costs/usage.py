@@ -438,7 +438,7 @@ class _Reading:
             )
             return
         sizes, function = self.meter.memory_mb, _name(name)
-        memory = sizes if isinstance(sizes, int) else sizes.get(function, sizes.get("*", 128))
+        memory = sizes.get(function, sizes.get("*", 128)) if isinstance(sizes, Mapping) else sizes
         output = ended.get("output")
         told = reported(read_json(output)) if isinstance(output, str) and "LogResult" in output else None
         ms = told or billed_ms((self.now or begin) - begin, step=1)

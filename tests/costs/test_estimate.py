@@ -425,7 +425,7 @@ EXPRESS = {"service": "stepfunctions", "type": "EXPRESS"}
         (EXPRESS, {"executions": 1}, {"total_usd": 1}, "not covered: x: how long an execution takes"),
         ({**STANDARD, "region": "cn-north-1"}, {"transitions": 1}, {"total_usd": 1}, "not covered: x: no prices for"),
         ({"service": "neptune"}, {"usage": {}}, {"total_usd": 1}, "not covered: x: no prices for neptune"),
-        ({"service": "sqs"}, {"requests": "many"}, {"total_usd": 1}, "failed: x: "),
+        ({"service": "sqs"}, {"requests": "many"}, {"total_usd": 1}, "not covered: x: requests is 'many', which is no"),
     ],
 )
 def test_variants_of_worked_bills_pass_fail_or_are_not_covered(reproduce, example, inputs, expected, said):
