@@ -198,6 +198,7 @@ class Meter:
 
     def _add_nested(self, usage: Usage, execution: Nested) -> None:
         meter = replace(self, definition=execution.definition, type=execution.type, child_executions=None)
+        meter.express_memory_mb = None  # a measured one is this execution's own
         used = meter.read(execution.events, execution.children, execution.nested)
         for (item, counted), quantity in used.quantities.items():
             usage.add(item, f"nested executions of {execution.name}: {counted}", quantity)
