@@ -7,8 +7,8 @@ from pathlib import Path
 import nbformat
 import pytest
 
-# Kernels inherit the environment: no live streaming, the same words on every machine.
-os.environ.update(SFLAB_HEADLESS="1", TZ="UTC", PYTHONHASHSEED="0")
+# Kernels inherit the environment: no live streaming, the same words and prices on every machine.
+os.environ.update(SFLAB_HEADLESS="1", TZ="UTC", PYTHONHASHSEED="0", SFLAB_PRICES="")
 
 WIDGET = "application/vnd.jupyter.widget-view+json"
 

@@ -6,7 +6,8 @@ history cannot show a size the least is taken, and the text says so.
 
 * DynamoDB: a write unit for each 1 KB of an item, a read unit for each 4 KB, half of one where eventually consistent,
   double in a transaction (pricing page); how large an item is: developer guide, "DynamoDB item sizes and formats".
-* SQS, SNS and EventBridge: 64 KB of a message are a request (pricing pages); a FIFO topic's data is charged too.
+* SQS, SNS and EventBridge: 64 KB of a message are a request; a FIFO topic charges each message and its data instead
+  (pricing pages).
 * API Gateway: a REST API's calls each, an HTTP API's for each 512 KB.
 """
 
@@ -83,11 +84,11 @@ def _queue(call: Call) -> Iterator[Charge]:
 
 def _topic(call: Call) -> Iterator[Charge]:
     messages = _list(call.parameters.get("PublishBatchRequestEntries")) or [call.text]
-    text = "each message, in chunks of 64 KB; deliveries not included"
     if not str(call.parameters.get("TopicArn", "")).endswith(".fifo"):
+        text = "each message, in chunks of 64 KB; deliveries not included"
         yield "sns.request", text, sum(map(chunks, messages))
         return
-    yield "sns.fifo-request", text, sum(map(chunks, messages))
+    yield "sns.fifo-request", "each message; deliveries not included", len(messages)
     data = sum(max(1024, size(message)) for message in messages)
     yield "sns.fifo-payload", "each message's data, 1 KB at least", Decimal(data) / 2**30
 

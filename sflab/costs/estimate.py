@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from decimal import Decimal
 from html import escape
 from typing import TYPE_CHECKING, Any
@@ -197,11 +197,11 @@ class Contrast:
 
     def _items(self) -> dict[tuple[str, str], tuple[Decimal, Decimal]]:
         out: dict[tuple[str, str], tuple[Decimal, Decimal]] = {}
-        for bill in self.bills:
+        for second, bill in enumerate(self.bills):
             for line in bill.lines:
                 key = SERVICE_NAMES.get(line.service, line.service), line.item
                 ours, theirs = out.get(key, (Decimal(0), Decimal(0)))
-                out[key] = (ours + line.usd, theirs) if bill is self.bills[0] else (ours, theirs + line.usd)
+                out[key] = (ours, theirs + line.usd) if second else (ours + line.usd, theirs)
         return out
 
     @property
@@ -263,12 +263,20 @@ def bill(
 
     Raises SflabError for a region without prices, ValueError for an option that cannot be.
     """
-    meter = Meter(definition, type, **counting)
+    meter = _meter(definition, type, counting)
     started = sum(run.started for run in children)
     some = f" and its {started:,} child execution{'s' if started > 1 else ''}" if started else ""
     some += f"{' and' if some else ' and its'} {len(nested):,} nested" if nested else ""
     used = meter.read(events, children, nested)
     return priced(used, prices_of(region, prices), title=f"one {type.capitalize()} execution{some}")
+
+
+def _meter(definition: Definition | Mapping[str, JSON], type: str, counting: Mapping[str, Any]) -> Meter:
+    known = [each.name for each in fields(Meter) if each.init and each.name not in ("definition", "type")]
+    for name in counting:
+        if name not in known:
+            raise TypeError(f"there is no option {name!r}; there are region, prices, {', '.join(known)}")
+    return Meter(definition, type, **counting)
 
 
 def prices_of(region: str | None, prices: Prices | None) -> Prices:
@@ -294,7 +302,7 @@ def per_visit(
     the states inside a Map or a Parallel have visits of their own. The start and the end of the execution, an Express
     execution's request and duration, logs and child executions belong to no visit. Parameters are those of `bill`.
     """
-    meter, rates = Meter(definition, type, **counting), prices_of(region, prices)
+    meter, rates = _meter(definition, type, counting), prices_of(region, prices)
     known = normalise(events if isinstance(events, dict) else list(events))
     seen = visits(known)
     reading = meter.reading(known, children)
@@ -335,6 +343,10 @@ def month(
     times = exact(per_month)
     if not times.is_finite() or times < 0:
         raise SflabError(f"per_month is a number of executions, 0 or more, not {per_month!r}")
+    if prices is None and isinstance(used, Bill) and ", " in used.region:
+        raise SflabError(
+            f"tiers are a region's own, and this bill is of {used.region}: make a month of each, and add them"
+        )
     prices = prices or load(used.region if isinstance(used, Bill) else FALLBACK_REGION)
     lines: list[Line] = []
     left: dict[str, Decimal] = {}  # what of a pool of free units is left

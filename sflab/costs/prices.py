@@ -213,7 +213,7 @@ def read_rows(path: Path) -> list[dict[str, str]]:
 
 def exact(number: float | Decimal) -> Decimal:
     """Return *number* as the decimal it is written as: 0.1 becomes 0.1, not the nearest binary fraction."""
-    return number if isinstance(number, Decimal) else Decimal(str(number))
+    return number if isinstance(number, Decimal) else Decimal(number if isinstance(number, int) else str(number))
 
 
 def _add(found: dict[tuple[str, str], Price], row: dict[str, str], titles: dict[str, str], where: str) -> None:

@@ -198,6 +198,7 @@ class Meter:
 
     def _add_nested(self, usage: Usage, execution: Nested) -> None:
         meter = replace(self, definition=execution.definition, type=execution.type, child_executions=None)
+        meter.express_memory_mb = None  # a measured one is this execution's own
         used = meter.read(execution.events, execution.children, execution.nested)
         for (item, counted), quantity in used.quantities.items():
             usage.add(item, f"nested executions of {execution.name}: {counted}", quantity)
@@ -438,7 +439,7 @@ class _Reading:
             )
             return
         sizes, function = self.meter.memory_mb, _name(name)
-        memory = sizes if isinstance(sizes, int) else sizes.get(function, sizes.get("*", 128))
+        memory = sizes.get(function, sizes.get("*", 128)) if isinstance(sizes, Mapping) else sizes
         output = ended.get("output")
         told = reported(read_json(output)) if isinstance(output, str) and "LogResult" in output else None
         ms = told or billed_ms((self.now or begin) - begin, step=1)

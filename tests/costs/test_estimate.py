@@ -364,11 +364,71 @@ def test_recorded_histories_can_all_be_billed(shared):
     assert billed > 400
 
 
-def test_worked_bills_are_reproduced(shared, capsys):
+@pytest.fixture
+def reproduce(capsys, monkeypatch, tmp_path):
+    """Run tests/costs/run.py over a file, or over examples: (exit code, lines printed)."""
+    monkeypatch.syspath_prepend(Path(__file__).parent)
     spec = importlib.util.spec_from_file_location("costs_run", Path(__file__).with_name("run.py"))
     run = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(run)
-    assert run.main(shared / "costs/pricing_examples.json") == 0
-    last = capsys.readouterr().out.splitlines()[-1]
-    assert int(last.split()[0]) >= 59
-    assert ", 0 failed, " in last
+
+    def ran(examples):
+        path = examples
+        if not isinstance(examples, Path):
+            path = tmp_path / "examples.json"
+            path.write_text(json.dumps({"examples": examples}))
+        return run.main(path), capsys.readouterr().out.splitlines()
+
+    return ran
+
+
+def test_worked_bills_are_reproduced(shared, reproduce):
+    code, said = reproduce(shared / "costs/pricing_examples.json")
+    assert code == 0
+    assert int(said[-1].split()[0]) >= 61
+    assert ", 0 failed, " in said[-1]
+
+
+STANDARD = {"service": "stepfunctions", "type": "STANDARD"}
+EXPRESS = {"service": "stepfunctions", "type": "EXPRESS"}
+
+
+@pytest.mark.parametrize(
+    ("example", "inputs", "expected", "said"),
+    [
+        (STANDARD, {"items": 10**6, "batch_size": 1, "child_duration_s": 1}, {"total_usd": 27.04}, "1 passed"),
+        (STANDARD, {"items": 10**6, "batch_size": 100, "transitions_per_child": 3}, {"total_usd": 1.0}, "1 passed"),
+        (STANDARD, {"parent_transitions": 5, "batches": 100, "states_per_batch": 3}, {"transitions": 405}, "1 passed"),
+        (EXPRESS, {"executions": 1000, "avg_duration_s": 11.3, "memory_mb": 64}, {"total_usd": 0.0128}, "1 passed"),
+        (
+            {"service": "lambda"},
+            {"memory_mb": 1024, "invocations": 1_200_000, "duration_s": 1, "provisioned_concurrency": 1000}
+            | {"provisioned_hours": 2},
+            {"provisioned_usd": 30.0, "duration_usd": 11.67, "request_usd": 0.24},
+            "1 passed",
+        ),
+        (
+            {"service": "sns"},
+            {"usage": {"monthly_requests": 10**6, "request_size_kb": 128}, "resource": {"fifo_topic": "true"}},
+            {"total_usd": 2.48},
+            "1 passed",
+        ),
+        (STANDARD, {"transitions": 1_000_000}, {"total_usd": 24}, "failed: x: total_usd: 25"),
+        (
+            STANDARD,
+            {"transitions": 1, "surcharge": 3},
+            {"total_usd": 1},
+            "not covered: x: no rule for the inputs surcharge",
+        ),
+        (STANDARD, {"moons": 3}, {"total_usd": 1}, "not covered: x: how many transitions is not said: moons"),
+        (STANDARD, {"transitions": 1}, {"mood": 1}, "not covered: x: nothing of what is expected is known here: mood"),
+        (EXPRESS, {"executions": 1}, {"total_usd": 1}, "not covered: x: how long an execution takes"),
+        ({**STANDARD, "region": "cn-north-1"}, {"transitions": 1}, {"total_usd": 1}, "not covered: x: no prices for"),
+        ({"service": "neptune"}, {"usage": {}}, {"total_usd": 1}, "not covered: x: no prices for neptune"),
+        ({"service": "sqs"}, {"requests": "many"}, {"total_usd": 1}, "not covered: x: requests is 'many', which is no"),
+    ],
+)
+def test_variants_of_worked_bills_pass_fail_or_are_not_covered(reproduce, example, inputs, expected, said):
+    code, lines = reproduce([{"id": "x", **example, "inputs": inputs, "expected": expected}])
+    assert lines[0].startswith(said)
+    assert code == said.startswith("failed")

@@ -173,8 +173,13 @@ def test_bills_are_compared_side_by_side():
     assert beside.df["difference"].sum() == pytest.approx(cheap.usd - one.usd)
     assert "total" in beside._repr_mimebundle_()["text/plain"]
     assert repr(one.compare(one)) == "<this beside other: both come to $0.00007541>"
+    assert one.compare(one).df["difference"].abs().sum() == 0
     with pytest.raises(TypeError):
         one * "2"
+    with pytest.raises(TypeError, match="no option 'memory'; there are region, prices, start_end, memory_mb"):
+        charging().start_execution(CHARGE).cost(memory=128)
+    with pytest.raises(sf.SflabError, match="tiers are a region's own"):
+        month(one + charging().start_execution(CHARGE).cost(region="eu-west-3"))
     with pytest.raises(sf.SflabError, match="0 or more"):
         one * -1
     assert mixed([("only", one, 5)]) is one
