@@ -252,7 +252,10 @@ class Gateway:
             return Integration(pattern, route, action, arn, dict(route.request or {"Input": "$request.body"}), ())
         if isinstance(route.request, Mapping):
             raise SflabError(f"{where}: a REST API maps requests by a template: a text")
-        answers = route.responses if route.responses is not None else responses(route, action)
+        try:
+            answers = route.responses if route.responses is not None else responses(route, action)
+        except ValueError as e:  # of a path, or of a status code
+            raise SflabError(f"{where}: {e}") from None
         if "default" not in answers:
             raise SflabError(f'{where}: responses needs a "default": what answers when no pattern fits')
         try:
@@ -535,7 +538,8 @@ def responses(route: Route, action: str) -> dict[str, tuple[int, str | None]]:
         return {"default": (200, None), **out}
     lines = ["#set($run = $input.path('$'))", '#if($run.status == "SUCCEEDED")']
     if route.status:
-        compile_path(route.status)
+        if not compile_path(route.status).definite:
+            raise ValueError(f"status is a path to one value, as $.status, not {route.status!r}")
         steps = route.status.removeprefix("$")
         lines += [
             "#set($output = $util.parseJson($run.output))",
@@ -544,7 +548,10 @@ def responses(route: Route, action: str) -> dict[str, tuple[int, str | None]]:
     lines += ["$run.output", "#else", "#set($context.responseOverride.status = 500)"]
     lines += ['#if($run.status == "TIMED_OUT")', "#set($context.responseOverride.status = 504)", "#end"]
     for error, status in route.errors.items():
-        lines += [f'#if($run.error == "{error}")', f"#set($context.responseOverride.status = {int(status)})", "#end"]
+        if not 100 <= int(status) <= 599:
+            raise ValueError(f"the status code of {error} is {status}, which is none")
+        name = error.replace("'", "''")
+        lines += [f"#if($run.error == '{name}')", f"#set($context.responseOverride.status = {int(status)})", "#end"]
     mended = '.replaceAll("\\\\\'", "\'")'
     told = ", ".join(f'"{name}": "$util.escapeJavaScript($run.{name}){mended}"' for name in ("error", "cause"))
     lines += [f"{{{told}}}", "#end"]

@@ -190,7 +190,7 @@ class Pattern(Design):
         made = [_stages().get((self.id, side)) for side in ("both", "with", "without")]
         return "\n\n".join(inspect.getsource(stage) for stage in dict.fromkeys(made) if stage is not None)
 
-    def compare(self, n: int = 50, *, seed: int = 0) -> Comparison:
+    def compare(self, n: int = 30, *, seed: int = 0) -> Comparison:
         """Run the example and its alternative *n* times each, with latencies as measured on AWS, and compare.
 
         What a run costs and how long it takes is that of all executions which come of it. A run that does not end as

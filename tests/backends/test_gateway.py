@@ -80,6 +80,9 @@ def test_the_most_specific_route_answers():
         ({"GET /": sf.Route(ECHO, "StopExecution")}, {}, "the action is"),
         ({"GET /": sf.Route(ECHO, request="#if(")}, {}, "GET /: the mapping template cannot be read, line 1"),
         ({"GET /": sf.Route(ECHO, request={"Input": "x"})}, {}, "by a template"),
+        ({"GET /": sf.Route(ECHO, status="$.a[*]")}, {}, "status is a path to one value"),
+        ({"GET /": sf.Route(ECHO, status="nonsense[")}, {}, "GET /: "),
+        ({"GET /": sf.Route(ECHO, errors={"E": 42})}, {}, "the status code of E is 42"),
         ({"GET /": sf.Route(ECHO, responses={"4..": (400, None)})}, {}, 'needs a "default"'),
         ({"GET /": sf.Route(ECHO, request=BODY)}, {"kind": "HTTP"}, "an HTTP API maps no answers"),
         ({"GET /": sf.Route(ECHO, errors={"E": 404})}, {"kind": "HTTP"}, "an HTTP API maps no answers"),
@@ -189,6 +192,7 @@ def test_in_real_time_the_gateway_does_not_wait_for_the_workflow():
     [
         (FAILS, 500),
         (sf.Route(FAILS, errors={"NoSuchNote": 404, "Other": 409}), 404),
+        (sf.Route(FAILS, errors={'It\'s $o "quoted"': 409, "NoSuchNote": 404}), 404),
         (waits(3, TimeoutSeconds=2), 504),
         (sf.Route(waits(3, TimeoutSeconds=2), errors={"States.Timeout": 418}), 418),
     ],
