@@ -254,7 +254,10 @@ def _family(meter: Meter, run: Any) -> Usage:
     seconds, family = usage.seconds, list(getattr(run, "nested", ()))
     for child in family:
         inner = replace(meter, definition=child.machine.definition, type=child.machine.type)
-        usage += inner.read(child.history.events, [children.billed() for children in child.map_runs])
+        below = inner.read(child.history.events, [children.billed() for children in child.map_runs])
+        if inner.type == "EXPRESS":
+            below.transitions = 0  # it is billed by request and time
+        usage += below
         family += child.nested
     usage.seconds = seconds
     return usage

@@ -23,7 +23,7 @@ from sflab.backends.local import Local, LocalExecution
 from sflab.backends.statemachine import StateMachine
 from sflab.costs.compare import Comparison, measure
 from sflab.costs.latency import measured
-from sflab.costs.prices import data_directory, load
+from sflab.costs.prices import data_directory, html_table, load
 from sflab.costs.usage import Meter, Usage
 from sflab.errors import SflabError
 from sflab.workshop.stage import Stage
@@ -133,7 +133,10 @@ class Design:
         total = Usage()
         for execution in local.executions:
             machine, children = execution.machine, [each.billed() for each in execution.map_runs]
-            total += Meter(machine.definition, machine.type).read(execution.history.events, children)
+            used = Meter(machine.definition, machine.type).read(execution.history.events, children)
+            if execution.parent is not None and machine.type == "EXPRESS":
+                used.transitions = 0  # it is billed by request and time
+            total += used
             if (logging := self._about.get("logging")) is not None:
                 written = sum(
                     len(json.dumps(entry, ensure_ascii=False).encode()) for entry in execution.logs(**logging)
@@ -309,7 +312,8 @@ class Catalogue(Sequence[Pattern]):
     def compare(self, n: int = 5, *, seed: int = 0) -> pd.DataFrame:
         """Run each pattern and its alternative *n* times and return what they cost and take, a row per pattern.
 
-        Dollars per million runs, rounded to cents; medians in seconds, rounded to ms; Standard's transitions.
+        Dollars per million runs, rounded to cents; medians in seconds, rounded to ms; transitions as Standard counts
+        them, without those of nested Express executions.
         """
         import pandas as pd
 
@@ -330,7 +334,9 @@ class Catalogue(Sequence[Pattern]):
         return f"Catalogue({len(self)} patterns: {', '.join(p.id for p in self._patterns)})"
 
     def _repr_html_(self) -> str:
-        return self.df.to_html(max_rows=None, notebook=True)
+        head = ("id", "name", "problem", "beside", "group", "notebook")
+        rows = [(p.id, p.name, p.problem, p.alternative.label, p.group, p.notebook) for p in self._patterns]
+        return html_table(head, rows)
 
 
 def _read() -> Catalogue:
