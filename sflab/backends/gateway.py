@@ -154,10 +154,12 @@ class Pattern:
         """The names of its path parameters."""
         return tuple(name.rstrip("+") for name in re.findall(r"\{([^}]+)\}", self.path))
 
-    def match(self, method: str, path: str) -> dict[str, str] | None:
+    def takes(self, method: str) -> bool:
+        """Whether it is a route of the method."""
+        return self.method in (method, "ANY")
+
+    def match(self, path: str) -> dict[str, str] | None:
         """Return the path's parameters, None where it is another route's."""
-        if self.method not in (method, "ANY"):
-            return None
         mine, given = self.path.split("/")[1:], path.split("/")[1:]
         found: dict[str, str] = {}
         for i, part in enumerate(mine):
@@ -289,10 +291,8 @@ class Gateway:
             if stage != self.stage:
                 return said(403, "Forbidden", "Forbidden"), None
             path = f"/{rest}"
-        for one in self.integrations:
-            if (found := one.pattern.match(method, path)) is not None:
-                break
-        else:
+        one, found = self._route(method, path)
+        if one is None:
             if self.kind == "HTTP":
                 return said(404, "Not Found"), None
             return said(403, "Missing Authentication Token", "MissingAuthenticationToken"), None
@@ -304,6 +304,16 @@ class Gateway:
         request = Request(method, path, headers, text, {**parameters, "header": dict(headers)}, Blank())
         request.context = self._context(one, request, request_id)
         return self._integrated(one, request)
+
+    def _route(self, method: str, path: str) -> tuple[Integration | None, dict[str, str]]:
+        """Return what answers, and the path's parameters.
+
+        A REST API takes the most specific path, and it must have the method; an HTTP API looks for another that has.
+        """
+        matches = [(one, found) for one in self.integrations if (found := one.pattern.match(path)) is not None]
+        if self.kind == "REST":
+            matches = [each for each in matches if each[0].pattern.path == matches[0][0].pattern.path]
+        return next((each for each in matches if each[0].pattern.takes(method)), (None, {}))
 
     def _context(self, one: Integration, request: Request, request_id: str) -> Blank:
         now = self.local.now()
