@@ -395,9 +395,15 @@ class Execution:
         """Return the execution as `sflab.costs.usage.Meter` counts it."""
         from sflab.costs.usage import Nested
 
-        nested = tuple(execution.billed() for execution in self.nested)
-        about = (self.arn, self.machine.name, self.machine.definition, self.machine.type, self._events())
-        return Nested(*about, tuple(run.billed() for run in self.map_runs), nested)
+        family: list[tuple[Execution, Sequence[Execution]]] = [(self, self.nested)]
+        for _, started in family:  # grows by what each has started, to any depth
+            family += [(each, each.nested) for each in started]
+        told: dict[int, Nested] = {}
+        for one, started in reversed(family):
+            about = (one.arn, one.machine.name, one.machine.definition, one.machine.type, one.history.events)
+            children = tuple(run.billed() for run in one.map_runs)
+            told[id(one)] = Nested(*about, children, tuple(told[id(each)] for each in started))
+        return told[id(self)]
 
     def show(self) -> Any:
         """Return the live graph: the colours of what happened, a slider through it, a click for a state's data.

@@ -154,10 +154,12 @@ class Pattern:
         """The names of its path parameters."""
         return tuple(name.rstrip("+") for name in re.findall(r"\{([^}]+)\}", self.path))
 
-    def match(self, method: str, path: str) -> dict[str, str] | None:
+    def takes(self, method: str) -> bool:
+        """Whether it is a route of the method."""
+        return self.method in (method, "ANY")
+
+    def match(self, path: str) -> dict[str, str] | None:
         """Return the path's parameters, None where it is another route's."""
-        if self.method not in (method, "ANY"):
-            return None
         mine, given = self.path.split("/")[1:], path.split("/")[1:]
         found: dict[str, str] = {}
         for i, part in enumerate(mine):
@@ -252,7 +254,10 @@ class Gateway:
             return Integration(pattern, route, action, arn, dict(route.request or {"Input": "$request.body"}), ())
         if isinstance(route.request, Mapping):
             raise SflabError(f"{where}: a REST API maps requests by a template: a text")
-        answers = route.responses if route.responses is not None else responses(route, action)
+        try:
+            answers = route.responses if route.responses is not None else responses(route, action)
+        except ValueError as e:  # of a path, or of a status code
+            raise SflabError(f"{where}: {e}") from None
         if "default" not in answers:
             raise SflabError(f'{where}: responses needs a "default": what answers when no pattern fits')
         try:
@@ -286,10 +291,8 @@ class Gateway:
             if stage != self.stage:
                 return said(403, "Forbidden", "Forbidden"), None
             path = f"/{rest}"
-        for one in self.integrations:
-            if (found := one.pattern.match(method, path)) is not None:
-                break
-        else:
+        one, found = self._route(method, path)
+        if one is None:
             if self.kind == "HTTP":
                 return said(404, "Not Found"), None
             return said(403, "Missing Authentication Token", "MissingAuthenticationToken"), None
@@ -301,6 +304,16 @@ class Gateway:
         request = Request(method, path, headers, text, {**parameters, "header": dict(headers)}, Blank())
         request.context = self._context(one, request, request_id)
         return self._integrated(one, request)
+
+    def _route(self, method: str, path: str) -> tuple[Integration | None, dict[str, str]]:
+        """Return what answers, and the path's parameters.
+
+        A REST API takes the most specific path, and it must have the method; an HTTP API looks for another that has.
+        """
+        matches = [(one, found) for one in self.integrations if (found := one.pattern.match(path)) is not None]
+        if self.kind == "REST":
+            matches = [each for each in matches if each[0].pattern.path == matches[0][0].pattern.path]
+        return next((each for each in matches if each[0].pattern.takes(method)), (None, {}))
 
     def _context(self, one: Integration, request: Request, request_id: str) -> Blank:
         now = self.local.now()
@@ -535,7 +548,8 @@ def responses(route: Route, action: str) -> dict[str, tuple[int, str | None]]:
         return {"default": (200, None), **out}
     lines = ["#set($run = $input.path('$'))", '#if($run.status == "SUCCEEDED")']
     if route.status:
-        compile_path(route.status)
+        if not compile_path(route.status).definite:
+            raise ValueError(f"status is a path to one value, as $.status, not {route.status!r}")
         steps = route.status.removeprefix("$")
         lines += [
             "#set($output = $util.parseJson($run.output))",
@@ -544,7 +558,10 @@ def responses(route: Route, action: str) -> dict[str, tuple[int, str | None]]:
     lines += ["$run.output", "#else", "#set($context.responseOverride.status = 500)"]
     lines += ['#if($run.status == "TIMED_OUT")', "#set($context.responseOverride.status = 504)", "#end"]
     for error, status in route.errors.items():
-        lines += [f'#if($run.error == "{error}")', f"#set($context.responseOverride.status = {int(status)})", "#end"]
+        if not 100 <= int(status) <= 599:
+            raise ValueError(f"the status code of {error} is {status}, which is none")
+        name = error.replace("'", "''")
+        lines += [f"#if($run.error == '{name}')", f"#set($context.responseOverride.status = {int(status)})", "#end"]
     mended = '.replaceAll("\\\\\'", "\'")'
     told = ", ".join(f'"{name}": "$util.escapeJavaScript($run.{name}){mended}"' for name in ("error", "cause"))
     lines += [f"{{{told}}}", "#end"]

@@ -21,6 +21,9 @@ Names = dict[str, Any]
 
 #: How many parts one rendering may write: a loop in a loop in a loop ends here.
 _MOST = 200_000
+#: How long a text may become, in characters: what is doubled and doubled again ends here.
+_LONGEST = 10_485_760
+_TOO_DEEP = "the mapping template is nested too deep"
 
 
 class TemplateError(SflabError):
@@ -62,7 +65,7 @@ class _Each:
 
 @dataclass(frozen=True, slots=True)
 class _Stop:
-    pass
+    loop: bool  # #break leaves the loop it is in, #stop the template
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,20 +85,25 @@ class Template:
     def __init__(self, text: str) -> None:
         self.text = text
         parser = _Parser(text)
-        self.parts = parser.block(())
+        try:
+            self.parts = parser.block(())
+        except RecursionError:
+            raise TemplateError(_TOO_DEEP) from None
         if parser.at < len(text):
             raise parser.wrong("there is an #end, #else or #elseif too many")
 
     def render(self, names: Mapping[str, Any]) -> str:
         """Return the text for the variables *names*. Raises TemplateError."""
+        rendering = _Rendering(dict(names))
         try:
-            return "".join(_Rendering(dict(names)).write(self.parts))
-        except _Stopped as stopped:
-            return stopped.written
+            rendering.write(self.parts)
+        except _Stopped:
+            pass
         except (TypeError, ValueError, LookupError, ArithmeticError, AttributeError, re.error) as e:
             raise TemplateError(f"the mapping template cannot be rendered: {type(e).__name__}: {e}") from None
         except RecursionError:
-            raise TemplateError("the mapping template is nested too deep") from None
+            raise TemplateError(_TOO_DEEP) from None
+        return "".join(rendering.out)
 
 
 # ── reading ──────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -202,7 +210,7 @@ class _Parser:
                 parts = self.block(("end",))
                 self._end()
                 return _Each(item.name, items, parts)
-        return _Stop()
+        return _Stop(loop=name == "break")
 
     def _if(self) -> _If:
         branches = []
@@ -266,12 +274,9 @@ class _Parser:
         return _Reference(self.text[begin : self.at], bool(found[1]), name[0], tuple(steps))
 
     def _arguments(self) -> tuple[Any, ...]:
-        return self._items("(", ")")
-
-    def _items(self, left: str, right: str) -> tuple[Any, ...]:
-        self._expect(left)
+        self._expect("(")
         items: list[Any] = []
-        while not self._eat(right):
+        while not self._eat(")"):
             if items:
                 self._expect(",")
             items.append(self.expression())
@@ -319,8 +324,7 @@ class _Parser:
             self.at = number.end()
             return float(number[0]) if number[1] else int(number[0])
         if here == "[":
-            items = self._range() or self._items("[", "]")
-            return _Operation("[", items) if isinstance(items, tuple) else items
+            return self._list()
         if here == "{":
             return self._map()
         for word, value in (("true", True), ("false", False), ("null", None)):
@@ -328,18 +332,19 @@ class _Parser:
                 return value
         raise self.wrong("a value is missing")
 
-    def _range(self) -> _Operation | None:
-        start, self.at = self.at, self.at + 1
-        try:
-            first = self.expression()
-            if self._eat(".."):
-                last = self.expression()
+    def _list(self) -> _Operation:
+        """Read ``[a, b]`` or the range ``[a..b]``."""
+        self._expect("[")
+        items: list[Any] = []
+        while not self._eat("]"):
+            if items:
+                self._expect(",")
+            items.append(self.expression())
+            if len(items) == 1 and self._eat(".."):
+                items.append(self.expression())
                 self._expect("]")
-                return _Operation("..", (first, last))
-        except TemplateError:
-            pass
-        self.at = start
-        return None
+                return _Operation("..", tuple(items))
+        return _Operation("[", tuple(items))
 
     def _map(self) -> _Operation:
         self._expect("{")
@@ -408,9 +413,11 @@ class _Parser:
 
 
 class _Stopped(Exception):  # noqa: N818 - #stop, which is no error
-    def __init__(self, written: str) -> None:
-        super().__init__()
-        self.written = written
+    pass
+
+
+class _Broken(_Stopped):
+    """#break: outside of a loop it ends the template."""
 
 
 class _Rendering:
@@ -418,7 +425,7 @@ class _Rendering:
         self.names, self.left = names, _MOST
         self.out: list[str] = []
 
-    def write(self, parts: tuple[Any, ...]) -> list[str]:
+    def write(self, parts: tuple[Any, ...]) -> None:
         for part in parts:
             self.left -= 1
             if self.left < 0:
@@ -435,9 +442,8 @@ class _Rendering:
                     self.write(next(chosen, ()))
                 case _Each():
                     self._each(part)
-                case _Stop():
-                    raise _Stopped("".join(self.out))
-        return self.out
+                case _Stop(loop=loop):
+                    raise _Broken if loop else _Stopped
 
     def _each(self, part: _Each) -> None:
         items = self.value(part.items)
@@ -447,10 +453,15 @@ class _Rendering:
             last = i + 1 == len(items)
             loop = {"hasNext": not last, "count": i + 1, "index": i, "first": i == 0, "last": last}
             self.names |= {part.name: item, "foreach": loop, "velocityCount": i + 1}
-            self.write(part.parts)
+            try:
+                self.write(part.parts)
+            except _Broken:
+                break
         self.names |= kept
 
     def _assign(self, target: _Reference, value: Any) -> None:
+        if isinstance(value, str) and len(value) > _LONGEST:
+            raise TemplateError(f"a text of more than {_LONGEST:,} characters")
         if not target.steps:
             self.names[target.name] = value
             return

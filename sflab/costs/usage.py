@@ -180,8 +180,10 @@ class Meter:
         usage = self.reading(events, children, billed).usage()
         for run in children:
             self._roll_up(usage, run, billed)
-        for execution in nested:
+        family = list(nested)
+        for execution in family:  # what they started follows them; one may start the next a thousand times
             self._add_nested(usage, execution)
+            family += execution.nested
         return usage
 
     def reading(self, events: Any, children: Sequence[Children] = (), nested: frozenset[str] = frozenset()) -> _Reading:
@@ -199,11 +201,13 @@ class Meter:
     def _add_nested(self, usage: Usage, execution: Nested) -> None:
         meter = replace(self, definition=execution.definition, type=execution.type, child_executions=None)
         meter.express_memory_mb = None  # a measured one is this execution's own
-        used = meter.read(execution.events, execution.children, execution.nested)
+        inner = frozenset(below.arn for below in execution.nested)
+        used = meter.read(execution.events, execution.children, billed=inner)
         for (item, counted), quantity in used.quantities.items():
             usage.add(item, f"nested executions of {execution.name}: {counted}", quantity)
         usage.notes |= used.notes
-        usage.transitions += used.transitions
+        if execution.type == "STANDARD":  # an Express one is billed by request and time
+            usage.transitions += used.transitions
 
     def _roll_up(self, usage: Usage, run: Children, billed: frozenset[str]) -> None:
         """Add what the child executions of a Map Run used; that one was started is the parent's transition."""
@@ -222,7 +226,8 @@ class Meter:
             for (item, counted), quantity in found.quantities.items():
                 usage.add(item, f"child executions of {run.state}: {counted}", quantity * total / known)
             usage.notes |= found.notes
-            usage.transitions += round(found.transitions * total / known)
+            if run.type == "STANDARD":
+                usage.transitions += round(found.transitions * total / known)
         if not sums and run.started and run.type == "EXPRESS":
             counted = f"child executions of {run.state}: one per execution"
             usage.add("stepfunctions.express-request", counted, run.started)

@@ -23,7 +23,7 @@ from sflab.backends.local import Local, LocalExecution
 from sflab.backends.statemachine import StateMachine
 from sflab.costs.compare import Comparison, measure
 from sflab.costs.latency import measured
-from sflab.costs.prices import data_directory, load
+from sflab.costs.prices import data_directory, html_table, load
 from sflab.costs.usage import Meter, Usage
 from sflab.errors import SflabError
 from sflab.workshop.stage import Stage
@@ -131,14 +131,12 @@ class Design:
         local = Local(seed=seed, latency=measured(), histories="all")
         run = self.run(local)
         total = Usage()
+        logging = self._about.get("logging", {})
+        about = {"logging": logging.get("level", "OFF"), **{k: v for k, v in logging.items() if k != "level"}}
         for execution in local.executions:
-            machine, children = execution.machine, [each.billed() for each in execution.map_runs]
-            total += Meter(machine.definition, machine.type).read(execution.history.events, children)
-            if (logging := self._about.get("logging")) is not None:
-                written = sum(
-                    len(json.dumps(entry, ensure_ascii=False).encode()) for entry in execution.logs(**logging)
-                )
-                total.add("cloudwatch.logs-ingested", f"what is logged at level {logging['level']}", written / 1e9)
+            if execution.parent is None:  # those that it started are billed with it
+                told = execution.billed()
+                total += Meter(told.definition, told.type, **about).read(told.events, told.children, told.nested)
         for item, (quantity, counted) in self._about.get("also", {}).items():
             total.add(item, counted, quantity)
         if "unbilled" in self._about:
@@ -190,7 +188,7 @@ class Pattern(Design):
         made = [_stages().get((self.id, side)) for side in ("both", "with", "without")]
         return "\n\n".join(inspect.getsource(stage) for stage in dict.fromkeys(made) if stage is not None)
 
-    def compare(self, n: int = 50, *, seed: int = 0) -> Comparison:
+    def compare(self, n: int = 30, *, seed: int = 0) -> Comparison:
         """Run the example and its alternative *n* times each, with latencies as measured on AWS, and compare.
 
         What a run costs and how long it takes is that of all executions which come of it. A run that does not end as
@@ -309,7 +307,8 @@ class Catalogue(Sequence[Pattern]):
     def compare(self, n: int = 5, *, seed: int = 0) -> pd.DataFrame:
         """Run each pattern and its alternative *n* times and return what they cost and take, a row per pattern.
 
-        Dollars per million runs, rounded to cents; medians in seconds, rounded to ms; Standard's transitions.
+        Dollars per million runs, rounded to cents; medians in seconds, rounded to ms; transitions as Standard counts
+        them, without those of nested Express executions.
         """
         import pandas as pd
 
@@ -330,7 +329,9 @@ class Catalogue(Sequence[Pattern]):
         return f"Catalogue({len(self)} patterns: {', '.join(p.id for p in self._patterns)})"
 
     def _repr_html_(self) -> str:
-        return self.df.to_html(max_rows=None, notebook=True)
+        head = ("id", "name", "problem", "beside", "group", "notebook")
+        rows = [(p.id, p.name, p.problem, p.alternative.label, p.group, p.notebook) for p in self._patterns]
+        return html_table(head, rows)
 
 
 def _read() -> Catalogue:

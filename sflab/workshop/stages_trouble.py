@@ -123,8 +123,8 @@ def asked_twice() -> Stage:
 
 
 def pictures() -> Stage:
-    """S2: sixty pictures in a bucket."""
-    return Stage(prepare=lambda local: void(bucket(local, "lab", {f"in/{i:03d}.jpg": "…" for i in range(60)})))
+    """S2: thirty pictures in a bucket."""
+    return Stage(prepare=lambda local: void(bucket(local, "lab", {f"in/{i:03d}.jpg": "…" for i in range(30)})))
 
 
 def price_list() -> Stage:
@@ -141,8 +141,8 @@ def price_list() -> Stage:
 
 
 def inventoried() -> Stage:
-    """S4: forty objects, and the inventory that S3 wrote of them."""
-    keys = [f"in/{i:03d}.txt" for i in range(40)]
+    """S4: twenty objects, and the inventory that S3 wrote of them."""
+    keys = [f"in/{i:03d}.txt" for i in range(20)]
     manifest = {
         "sourceBucket": "lab",
         "destinationBucket": "arn:aws:s3:::lab",

@@ -45,12 +45,12 @@ def urllib_client(method, url, body=None):
 
 
 def requests_client(method, url, body=None):
-    answer = requests.request(method, url, json=body, timeout=10)
+    answer = requests.request(method, url, json=body, timeout=60)
     return answer.status_code, answer.text
 
 
 def httpx_client(method, url, body=None):
-    answer = httpx.request(method, url, json=body)
+    answer = httpx.request(method, url, json=body, timeout=60)
     return answer.status_code, answer.text
 
 
@@ -90,12 +90,12 @@ def test_clients_at_once_are_all_answered(api):
 
 
 def test_gateway_answers_reach_the_client_with_their_headers(api):
-    answer = requests.get(f"{api.url}/nowhere", timeout=10)
+    answer = requests.get(f"{api.url}/nowhere", timeout=60)
     assert (answer.status_code, answer.json()) == (403, {"message": "Missing Authentication Token"})
     assert answer.headers["x-amzn-ErrorType"] == "MissingAuthenticationTokenException"
     assert answer.headers["x-amzn-RequestId"]
-    assert requests.put(f"{api.url}/notes/1", data=b"{nope", timeout=10).status_code == 400
-    text = requests.put(f"{api.url}/notes/1", data=b"x", headers={"Content-Type": "text/plain"}, timeout=10)
+    assert requests.put(f"{api.url}/notes/1", data=b"{nope", timeout=60).status_code == 400
+    text = requests.put(f"{api.url}/notes/1", data=b"x", headers={"Content-Type": "text/plain"}, timeout=60)
     assert text.status_code == 415
 
 
@@ -103,7 +103,7 @@ def test_the_reason_of_a_fault_is_in_a_header():
     states = {"A": {"Type": "Task", "Resource": "arn:aws:lambda:us-east-1:1:function:nobody", "End": True}}
     machine = sf.StateMachine.load({"StartAt": "A", "States": states}, type="EXPRESS")
     with sf.RestApi({"GET /": machine}) as api:
-        answer = requests.get(f"{api.url}/", timeout=10)
+        answer = requests.get(f"{api.url}/", timeout=60)
     assert (answer.status_code, answer.json()) == (500, {"message": "Internal server error"})
     assert "nothing is bound to the task 'A'" in answer.headers["x-sflab-why"]
 
@@ -111,7 +111,7 @@ def test_the_reason_of_a_fault_is_in_a_header():
 def raw(api, head, body=b""):
     """Send bytes as they are and return the status code; the connection is closed after."""
     parts = urlsplit(api.url)
-    with socket.create_connection((parts.hostname, parts.port), timeout=10) as sock:
+    with socket.create_connection((parts.hostname, parts.port), timeout=60) as sock:
         sock.sendall(head.replace("\n", "\r\n").encode() + b"\r\n\r\n" + body)
         answer = http.client.HTTPResponse(sock)
         answer.begin()

@@ -44,6 +44,8 @@ def rendered(text, **names):
         ("a\n  #if(true)\n  b\n  #end\nc", "a\n  b\nc"),
         ("a ## to the end\nb#* and *#c", "a bc"),
         ("a#stop b", "a"),
+        ("#foreach($i in [1..9])$i#if($i == 3)#break#end#end!", "123!"),
+        ("a#break b", "a"),
         ("$input.params('id') $input.params('q') $input.params('x-key') [$input.params('none')]", "p 1 k []"),
         ("$input.params().querystring.q$input.params().header.get('X-Key')", "1k"),
         ("$input.path('$.tags')$input.path('$.deep')$input.path('$.tags[1]')", "[a, b]{x=null, yes=true}b"),
@@ -98,6 +100,7 @@ def test_a_template_that_cannot_be_read_says_where(text, said):
         ("#set($s = 'x' - 1)", "cannot be rendered"),
         ("#foreach($a in [1..900])#foreach($b in [1..900])x#end#end", "more than 200,000 parts"),
         ("#foreach($a in [1..900000000])x#end", "a range of more than"),
+        ("#set($a = 'xxxxxxxxxx')#foreach($i in [1..99])#set($a = \"$a$a\")#end", "a text of more than"),
         ("$input.path('nonsense[')", "nonsense"),
         ("$util.parseJson('{')", "parseJson"),
     ],
@@ -105,6 +108,12 @@ def test_a_template_that_cannot_be_read_says_where(text, said):
 def test_a_template_that_cannot_be_rendered_says_why(text, said):
     with pytest.raises(TemplateError, match=said):
         rendered(text)
+
+
+@pytest.mark.parametrize("open_", ["[", "(", "{", "!", "#if(", "#set($a = ["])
+def test_a_template_that_is_nested_deep_is_refused_at_once(open_):
+    with pytest.raises(TemplateError):
+        Template("#set($a = " + open_ * 5000)
 
 
 @given(st.text())
