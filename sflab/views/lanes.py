@@ -80,7 +80,7 @@ def sent(seen: Reading) -> dict[str, Any]:
     """What the live timeline is sent, times in seconds since the first event.
 
     ``visits``: the phases of each, as [kind, from, to, attempt, event id, error]; ``critical``: indexes of visits;
-    ``idle``: what is drawn short.
+    ``idle``: what is drawn short; ``kinds``: what the kinds of phases are called.
     """
     after = functools.partial(since, seen.begun)
     return {
@@ -89,6 +89,7 @@ def sent(seen: Reading) -> dict[str, Any]:
         ],
         "critical": sorted(seen.critical),
         "idle": [[after(a), after(b)] for a, b in seen.idle],
+        "kinds": phases_.WORDS,
     }
 
 

@@ -1,6 +1,7 @@
 """Timelines: what a visit did with its time, what the execution waited for, and the picture of it."""
 
 import re
+from itertools import pairwise
 from xml.etree import ElementTree
 
 import pytest
@@ -117,7 +118,7 @@ def test_the_critical_path_is_as_long_as_the_execution(latencies, concurrency) -
     inner = [v for v in path(execution) if v.path]
     assert sum(v.seconds for v in inner) == execution.seconds
     ordered = sorted(inner, key=lambda v: v.entered)
-    assert all(a.exited == b.entered for a, b in zip(ordered, ordered[1:], strict=False))
+    assert all(a.exited == b.entered for a, b in pairwise(ordered))
 
 
 @given(st.integers(1, 60), st.integers(0, 3))
@@ -128,7 +129,7 @@ def test_phases_fill_their_visit(failing, concurrency) -> None:
         for v, found in zip(seen.visits, seen.phases, strict=True):
             assert found[0].start == v.entered
             assert found[-1].end == seen.end(v)
-            assert all(a.end == b.start for a, b in zip(found, found[1:], strict=False))
+            assert all(a.end == b.start for a, b in pairwise(found))
 
 
 # ── the picture ──────────────────────────────────────────────────────────────────────────────────────────────────────
