@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from sflab.backends.replay import Moment
     from sflab.backends.statemachine import StateMachine
     from sflab.costs.estimate import Bill
+    from sflab.views.beside import Side
 
 
 class Outcome(NamedTuple):
@@ -278,16 +279,33 @@ class Execution:
         children = [run.billed() for run in self.map_runs]
         return bill(self.machine.definition, self._events(), type=self.machine.type, children=children, **options)
 
-    def show(self) -> Any:
-        """Return the live graph: the colours of what happened, a slider through it, a click for a state's data."""
+    def show(self, *, beside: Execution | None = None) -> Any:
+        """Return the live graph: the colours of what happened, a slider through it, a click for a state's data.
+
+        With another execution *beside*, both as they stand now, and what differs marked.
+        """
+        if beside is not None:
+            from sflab.views.beside import live as both
+
+            return both(self._side(), beside._side())  # noqa: SLF001 - its own
         from sflab.views.widget import live
 
         running = self.status == "RUNNING"
-        events = self._events()
-        widget = live(self.machine.definition, events, title=str(self), running=running)
+        side = self._side()
+        events = side.events
+        widget = live(
+            side.definition, events, title=side.title, running=running, map_runs=side.map_runs, context=side.context
+        )
         if running:
             self._stream(widget, len(events))
         return widget
+
+    def _side(self) -> Side:
+        from sflab.views.beside import Side
+
+        execution = {"Id": self.arn, "Name": self.name, "RedriveCount": self.redrive_count}
+        about = {"Execution": execution, "StateMachine": {"Id": self.machine_arn, "Name": self.machine.name}}
+        return Side(self.machine.definition, self._events(), str(self), lambda: self.map_runs, about)
 
     def at(self, event_id: int) -> Moment:
         """Return the execution as it stood after an event: its frames, what each waits for, and its data there.

@@ -8,6 +8,7 @@ UUID, a part of the context object that the history does not tell), only what wa
 
 from __future__ import annotations
 
+import contextlib
 import random
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from sflab.engine.history import Event, Visit
 
 _NOTHING: Any = object()  # what the history does not tell
+# What a definition raises that does not validate, or does not fit the history.
+_BROKEN = (SflabError, LookupError, TypeError, ValueError, AttributeError, AssertionError, RecursionError)
 _WORK = ("Task", "LambdaFunction", "Activity")  # what the events of a Task state's work begin with
 
 
@@ -86,8 +89,8 @@ class Retracer:
         given, answer = self.work(visit)
         try:
             found = self._retraced(visit, entered, given, answer)
-        except (SflabError, LookupError, TypeError, ValueError, AttributeError, AssertionError):
-            found = None  # a definition that does not validate, or does not fit the history
+        except _BROKEN:
+            found = None
         if found is not None and (output is _NOTHING or found[-1].value == output):
             return found
         named = self._state(visit)[0]
@@ -105,10 +108,8 @@ class Retracer:
         if pointer not in self.states:
             raw = next((p.state for p in self.definition.places() if p.pointer == pointer), {})
             self.states[pointer] = (raw, None)  # also if it cannot be compiled
-            try:
+            with contextlib.suppress(*_BROKEN):
                 self.states[pointer] = (raw, _compiled(self.definition, raw, visit.state))
-            except (SflabError, LookupError, TypeError, ValueError, AttributeError, AssertionError):
-                pass
         return self.states[pointer]
 
     def _retraced(self, visit: Visit, value: JSON, given: JSON, answer: JSON) -> tuple[Stage, ...] | None:

@@ -124,7 +124,7 @@ def read(definition: Definition, events: Iterable[Event]) -> Progress:
 
 
 def _cancelled(visits: list[Visit]) -> set[int]:
-    """Return the visits that ended because another branch or iteration failed, not because the execution was stopped."""
+    """Return the visits that ended because another branch or iteration failed, not because somebody stopped them."""
     out: set[int] = set()
     for visit in visits:  # outer before inner
         if visit.status == "ABORTED" and visit.context:

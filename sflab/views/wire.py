@@ -1,8 +1,8 @@
 """What the browser is sent of a run: plain data, whole once, and then what is new of it.
 
-`Writer` writes a `Progress`. Whatever the browser shows it looks up in these lists, so they hold for each change the id
-of the event that made it, and for each visit what encloses it (``outer``): that is how one iteration of a Map is picked
-out of all. The children of a Distributed Map are written like runs of their own, their pointers set into their parent's.
+`Writer` writes a `Progress`. Whatever the browser shows it looks up in these lists, so they hold for each change the
+id of the event that made it, and for each visit what encloses it (``outer``): that is how one iteration of a Map is
+picked out of all. The children of a Distributed Map are written like runs of their own, with their parent's pointers.
 """
 
 from __future__ import annotations
@@ -81,8 +81,8 @@ class Writer:
     def _visit(self, v: Visit, seen: Progress, begun: float, tracer: Retracer) -> dict[str, Any]:
         """One visit; ``changes`` are [event id, status], ``tries`` its attempts (see `_attempts`).
 
-        ``outer`` are the (visit, index) around it, ``rounds`` the iterations of a Map (see `_rounds`), ``flow`` its data
-        flow (see `flow`; None: to be asked for), ``variables`` those it could read.
+        ``outer`` are the (visit, index) around it, ``rounds`` the iterations of a Map (see `_rounds`), ``flow`` its
+        data flow (see `flow`; None: to be asked for), ``variables`` those it could read.
         """
         out = {
             "state": clean(v.state),
@@ -212,6 +212,11 @@ def _rounds(visit: Visit, seen: Progress) -> list[list[Any]]:
                 row[1:] = [i, None, None]
             else:
                 row[2:] = [i, "CANCELLED" if what == "Aborted" else what.upper()]
+    if visit.status != "RUNNING":  # what went on then ended with it, also where no event says so
+        end = seen.changes[visit.index][-1][0]
+        for row in out.values():
+            if row[1] is not None and row[2] is None:
+                row[2:] = [end, "CANCELLED"]
     return [out[n] for n in sorted(out)]
 
 
