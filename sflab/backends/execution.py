@@ -391,6 +391,7 @@ class Execution:
         def pump() -> None:
             sent = seen
             while True:
+                begun = time.monotonic()
                 try:
                     outcome, fresh = self._outcome(), self._events(sent)
                 except SflabError:  # told to whoever asks for the status; a thread has nobody to tell
@@ -402,7 +403,8 @@ class Execution:
                 if outcome.status != "RUNNING":
                     widget.finish(outcome.status)
                     return
-                time.sleep(0.05)
+                # A long history takes long to follow: the execution itself has the processor at least as long.
+                time.sleep(max(0.05, time.monotonic() - begun))
 
         threading.Thread(target=pump, name=f"sflab-show-{self.name}", daemon=True).start()
 

@@ -42,7 +42,7 @@ class Retracer:
     context: Mapping[str, JSON] = field(default_factory=dict)
     by_id: dict[int, Event] = field(init=False)
     assigned: dict[tuple[Any, ...], list[tuple[int, dict[str, JSON]]]] = field(init=False)
-    ends: dict[tuple[int, int], Visit] = field(init=False)  # the last visit inside (Map or Parallel visit, index)
+    ends: dict[int, dict[int, Visit]] = field(init=False)  # Map or Parallel visit -> index -> the last visit inside
     states: dict[str, tuple[dict[str, JSON], State | None]] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -50,7 +50,8 @@ class Retracer:
         self.assigned, self.ends = {}, {}
         for visit in self.visits:
             if visit.context:
-                self.ends[visit.context[-1]] = visit
+                owner, index = visit.context[-1]
+                self.ends.setdefault(owner, {})[index] = visit
             if visit.exited_id is not None and (given := _assigned(self.by_id[visit.exited_id])):
                 self.assigned.setdefault(visit.context, []).append((visit.exited_id, given))
 
@@ -141,7 +142,7 @@ class Retracer:
 
     def _joined(self, visit: Visit) -> JSON:
         """Return the result of a Map or Parallel state: what its iterations or branches gave."""
-        inside = sorted((index, last) for (owner, index), last in self.ends.items() if owner == visit.index)
+        inside = sorted(self.ends.get(visit.index, {}).items(), key=lambda pair: pair[0])
         if [index for index, _ in inside] != list(range(len(inside))):
             return ...
         out = []
