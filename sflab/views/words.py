@@ -87,7 +87,8 @@ def _cut(text: str, length: int, *, keep_end: bool) -> str:
     return text[: length - tail].rstrip() + "…" + (text[len(text) - tail :].lstrip() if tail else "")
 
 
-_HUMPS = re.compile(r"(?<=[\-_./:])|(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
+_WIDE = "[\u2e80-\u9fff\uac00-\ud7ff\uf900-\ufaff\uff00-\uffef]"  # scripts that have no spaces break anywhere
+_HUMPS = re.compile(rf"(?<=[\-_./:])|(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])|(?<={_WIDE})(?={_WIDE})")
 
 
 def wrap(text: str, room: float, size: float, *, bold: bool = False, lines: int = 2) -> tuple[str, ...]:
