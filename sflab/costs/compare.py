@@ -243,50 +243,63 @@ def compare(
     if not hasattr(backend, "simulate"):
         raise SflabError(f"{type(backend).__name__} cannot simulate; compare with a local backend: sf.Local(…)")
     prices = prices or load()
-    results: list[Result] = []
+    tallies: list[_Tally] = []
     shown = getattr(backend, "progress", None)
     with shown("comparing", n * len(machines)) if shown and progress is None else nullcontext(progress) as tell:
-        for name, machine in machines.items():
-            meter = Meter(
-                machine.definition, machine.type, start_end=start_end, memory_mb=memory_mb, architecture=architecture
-            )
-            runs, found = backend.simulate(machine, input, n=n, seed=seed), list[_Run]()
-            try:
-                for run in runs:
-                    usage = meter.read(run.history.events, [children.billed() for children in run.map_runs])
-                    found.append((usage, run.status != "SUCCEEDED"))
+        try:
+            for name, machine in machines.items():
+                meter = Meter(
+                    machine.definition,
+                    machine.type,
+                    start_end=start_end,
+                    memory_mb=memory_mb,
+                    architecture=architecture,
+                )
+                tallies.append(tally := _Tally(name, meter, prices))
+                for run in backend.simulate(machine, input, n=n, seed=seed):
+                    tally.take(run)
                     if tell is not None:
-                        tell(len(results) * n + len(found), len(machines) * n)
-                results.append(_measure(name, meter, found, prices))
-            except KeyboardInterrupt:
-                done = f"stopped after {len(found):,} of {n:,} executions of {name!r}"
-                part = [_measure(name, meter, found, prices)] if found and len(results) < len(machines) else []
-                raise Interrupted(done, Comparison((*results, *part), n, seed)) from None
-    return Comparison(tuple(results), n, seed)
+                        tell(n * (len(tallies) - 1) + len(tally.durations), n * len(machines))
+        except KeyboardInterrupt:
+            done = [tally.result() for tally in tallies if tally.durations]
+            last = (
+                f"{len(tallies[-1].durations):,} of {n:,} executions of {tallies[-1].name!r}" if tallies else "nothing"
+            )
+            raise Interrupted(f"stopped after {last}", Comparison(tuple(done), n, seed)) from None
+    return Comparison(tuple(tally.result() for tally in tallies), n, seed)
 
 
-#: What an execution used, and whether it failed.
-_Run = tuple[Usage, bool]
+class _Tally:
+    """Adds up the executions of one machine."""
 
+    def __init__(self, name: str, meter: Meter, prices: Prices) -> None:
+        self.name, self.meter, self.prices, self.total, self.failures = name, meter, prices, Usage(), 0
+        self.unit = {price.item: float(price.usd) for price in prices}
+        self.costs: list[float] = []
+        self.durations: list[float] = []
 
-def _measure(name: str, meter: Meter, runs: Sequence[_Run], prices: Prices) -> Result:
-    total, mean, durations, costs, failures = Usage(), Usage(), [], [], 0
-    unit = {price.item: float(price.usd) for price in prices}
-    for usage, failed in runs:
-        total += usage
-        durations.append(round(usage.seconds * 1000, 3))
-        costs.append(math.fsum(float(q) * unit[item] for (item, _), q in usage.quantities.items()))
-        failures += failed
-    n = len(durations)
-    if not n:
-        raise SflabError(f"the backend simulated no execution of {name!r}")
-    for (item, counted), quantity in total.quantities.items():
-        mean.add(item, counted, quantity / n)
-    mean.notes = total.notes
-    bill = priced(mean, prices, title=f"one {meter.type.capitalize()} execution, the mean of {n:,}")
-    centre = math.fsum(costs) / n
-    error = math.sqrt(math.fsum((cost - centre) ** 2 for cost in costs) / max(1, n - 1) / n)
-    return Result(name, meter.type, tuple(sorted(durations)), bill, error, failures, total.transitions / n)
+    def take(self, run: Any) -> None:
+        """Meter one execution."""
+        usage = self.meter.read(run.history.events, [children.billed() for children in run.map_runs])
+        failed = run.status != "SUCCEEDED"
+        self.total += usage
+        self.failures += failed
+        self.costs.append(math.fsum(float(q) * self.unit[item] for (item, _), q in usage.quantities.items()))
+        self.durations.append(round(usage.seconds * 1000, 3))
+
+    def result(self) -> Result:
+        """Return what they took and cost. Raises SflabError where there was none."""
+        n, mean, costs = len(self.durations), Usage(), self.costs[: len(self.durations)]
+        if not n:
+            raise SflabError(f"the backend simulated no execution of {self.name!r}")
+        for (item, counted), quantity in self.total.quantities.items():
+            mean.add(item, counted, quantity / n)
+        mean.notes = self.total.notes
+        bill = priced(mean, self.prices, title=f"one {self.meter.type.capitalize()} execution, the mean of {n:,}")
+        centre = math.fsum(costs) / n
+        error = math.sqrt(math.fsum((cost - centre) ** 2 for cost in costs) / max(1, n - 1) / n)
+        durations, transitions = tuple(sorted(self.durations)), self.total.transitions / n
+        return Result(self.name, self.meter.type, durations, bill, error, self.failures, transitions)
 
 
 # ── statistics ───────────────────────────────────────────────────────────────────────────────────────────────────────

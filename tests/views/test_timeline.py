@@ -2,7 +2,7 @@
 
 import re
 from itertools import pairwise
-from xml.etree import ElementTree
+from xml.etree import ElementTree as ET
 
 import pytest
 from hypothesis import given
@@ -43,8 +43,8 @@ def test_what_each_kind_of_visit_did() -> None:
     execution = run(
         {
             "Try": task("Try", Retry=[{"ErrorEquals": ["Busy"], "IntervalSeconds": 2, "BackoffRate": 3}], Next="Ask"),
-            "Ask": {"Type": "Task", "Resource": "arn:aws:states:::sqs:sendMessage.waitForTaskToken", "Parameters": queue,
-                    "Next": "Job"},
+            "Ask": {"Type": "Task", "Resource": "arn:aws:states:::sqs:sendMessage.waitForTaskToken", "Next": "Job",
+                    "Parameters": queue},
             "Job": {"Type": "Task", "Resource": "arn:aws:states:::glue:startJobRun.sync", "Next": "Rest",
                     "Parameters": {"JobName": "j"}},
             "Rest": {"Type": "Wait", "Seconds": 5, "Next": "Note"},
@@ -139,7 +139,7 @@ def test_phases_fill_their_visit(failing, concurrency) -> None:
 def test_the_picture_has_every_visit(which, saga, request) -> None:
     events = request.getfixturevalue(which)
     shown = History(events, saga).timeline(title="<b>saga</b>")
-    tree = ElementTree.fromstring(shown.svg)
+    tree = ET.fromstring(shown.svg)
     assert float(tree.get("width")) <= 760
     assert tree.find(f"{SVG}rect").get("fill") == "#ffffff"  # opaque
     texts = [t.text for t in tree.iter(f"{SVG}text")]
@@ -184,16 +184,16 @@ def test_the_text_is_ascii_but_for_names(saga, caught) -> None:
 def test_one_visit_and_none() -> None:
     one = run({"P": {"Type": "Pass", "End": True}}, "P").timeline()
     assert "1 visit" in one.text
-    ElementTree.fromstring(one.svg)
+    ET.fromstring(one.svg)
     nothing = History([]).timeline(title="nothing")
     assert nothing.text == "nothing, not started, 0 ms, 0 visits"
-    ElementTree.fromstring(nothing.svg)
+    ET.fromstring(nothing.svg)
 
 
 def test_a_history_that_stops_anywhere(saga, good) -> None:
     for n in range(1, len(good) + 1):
         shown = History(good[:n], saga).timeline()
-        ElementTree.fromstring(shown.svg)
+        ET.fromstring(shown.svg)
         assert shown.text
     assert "RUNNING" in History(good[:5], saga).timeline().text
 
@@ -232,7 +232,7 @@ def test_what_went_wrong_is_not_cut() -> None:
 
 
 def test_the_legend_tells_only_of_what_is_there(saga, good) -> None:
-    words = lambda shown: {t.text for t in ElementTree.fromstring(shown.svg).iter(f"{SVG}text")}  # noqa: E731
+    words = lambda shown: {t.text for t in ET.fromstring(shown.svg).iter(f"{SVG}text")}  # noqa: E731
     assert {"working", "waiting", "waiting to retry", "waiting for its token", "critical path", "error"} <= words(
         History(good, saga).timeline()
     )
