@@ -78,7 +78,7 @@ class Timeline {
 
   /** Take what the store has by now. */
   read() {
-    const { run } = this.store;
+    const run = this.run = this.store.run;
     this.data = run.timeline ?? { visits: [], critical: [], idle: [], kinds: {} };
     this.visits = run.visits;
     this.critical = new Set(this.data.critical);
@@ -208,6 +208,7 @@ class Timeline {
 
   /** The rows in view, as things stand at the position. */
   paint() {
+    if (this.run !== this.store.run) return this.read(); // the kernel has sent all anew, and others heard of it first
     if (this.body.hidden || !this.points) return;
     const { scrollTop, clientHeight } = this.scroll;
     const from = Math.max(0, Math.floor(scrollTop / LINE) - 2), to = Math.min(this.rows.length, Math.ceil((scrollTop + clientHeight) / LINE) + 2);
