@@ -116,10 +116,9 @@ class Bar:
             self._surface = None
 
 
-def tracked(items: Iterable[T], label: str, *, unit: str = "", total: int | None = None) -> Iterator[T]:
+def tracked(items: Iterable[T], label: str, *, unit: str = "") -> Iterator[T]:
     """Give *items* out and tell how many have been, by the time the next is asked for."""
-    if total is None and isinstance(items, Sized):
-        total = len(items)
+    total = len(items) if isinstance(items, Sized) else None
     with Bar(label, total, unit=unit) as bar:
         for n, item in enumerate(items):
             bar(n)

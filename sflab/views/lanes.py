@@ -46,7 +46,6 @@ class Reading:
     begun: float
     ended: float
     status: str
-    events: int
     idle: tuple[tuple[float, float], ...]
 
     @property
@@ -73,7 +72,7 @@ def reading(events: list[Event], visits: list[Visit]) -> Reading:
     found = [phases_.phases(v, by_id, now=ended, stops=stops) for v in visits]
     status = STATUS.get(events[-1]["type"], "RUNNING") if events else ""
     on_path = frozenset(phases_.critical(visits, by_id))
-    return Reading(visits, found, on_path, begun, ended, status, len(events), _idle(visits, found, begun, ended))
+    return Reading(visits, found, on_path, begun, ended, status, _idle(visits, found, begun, ended))
 
 
 def sent(seen: Reading) -> dict[str, Any]:

@@ -243,7 +243,7 @@ def test_the_legend_tells_only_of_what_is_there(saga, good) -> None:
 
 @pytest.mark.parametrize("seconds", [1e-3, 0.25, 3, 59, 3600, 90_000, 3e7])
 def test_the_axis_has_few_round_ticks(seconds) -> None:
-    seen = lanes.Reading([], [], frozenset(), 100.0, 100.0 + seconds, "SUCCEEDED", 0, ())
+    seen = lanes.Reading([], [], frozenset(), 100.0, 100.0 + seconds, "SUCCEEDED", ())
     ticks = list(lanes.Axis(seen, 480).ticks(70))
     assert 2 <= len(ticks) <= 8
     assert ticks[0] == (0.0, "0 ms")
