@@ -15,6 +15,7 @@ import math
 import os
 import shutil
 import sys
+import threading
 import time
 from collections.abc import Sized
 from contextlib import contextmanager
@@ -34,6 +35,7 @@ T = TypeVar("T")
 
 PATIENCE = 0.5  # seconds before anything shows
 PACE = 0.1  # seconds between two drawings
+UNFINISHED = (0, 1)  # codes of `MapRun.codes`: pending and running
 
 
 class Surface(Protocol):
@@ -114,10 +116,9 @@ class Bar:
             self._surface = None
 
 
-def tracked(items: Iterable[T], label: str, *, unit: str = "", total: int | None = None) -> Iterator[T]:
+def tracked(items: Iterable[T], label: str, *, unit: str = "") -> Iterator[T]:
     """Give *items* out and tell how many have been, by the time the next is asked for."""
-    if total is None and isinstance(items, Sized):
-        total = len(items)
+    total = len(items) if isinstance(items, Sized) else None
     with Bar(label, total, unit=unit) as bar:
         for n, item in enumerate(items):
             bar(n)
@@ -135,7 +136,7 @@ def shown(execution: LocalExecution) -> Iterator[None]:
             if not bar.due:
                 return
             if total := sum(len(record.codes) for record in run.map_runs):
-                left = sum(record.codes.count(code) for record in run.map_runs for code in _UNFINISHED)
+                left = sum(record.codes.count(code) for record in run.map_runs for code in UNFINISHED)
                 bar.unit = "child executions"
                 bar(total - left, total)
             else:
@@ -157,10 +158,6 @@ def awaited(execution: LocalExecution, ended: Event, timeout: float | None) -> N
             bar(len(execution.run.log))
 
 
-#: Codes of `MapRun.codes`: pending and running.
-_UNFINISHED = (0, 1)
-
-
 def _rough(seconds: float) -> float:
     """A length of time as people say it: nobody reads milliseconds off a moving bar."""
     return round(seconds, 1) if seconds < 10 else float(round(seconds))
@@ -170,8 +167,11 @@ def _rough(seconds: float) -> float:
 
 
 def surface_here() -> Surface | None:
-    """Return where this process shows progress: a notebook's cell, the terminal's line, or None."""
-    if os.environ.get("SFLAB_HEADLESS") == "1":
+    """Return where this process shows progress: a notebook's cell, the terminal's line, or None.
+
+    Only the main thread has somebody who waits for it: a server's or a worker's threads show nothing.
+    """
+    if os.environ.get("SFLAB_HEADLESS") == "1" or threading.current_thread() is not threading.main_thread():
         return None
     shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
     if getattr(shell, "kernel", None) is not None:

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from sflab.backends.statemachine import StateMachine
     from sflab.costs.estimate import Bill
     from sflab.costs.usage import Nested
+    from sflab.views.beside import Side
     from sflab.views.diff import Diff
     from sflab.views.timeline import Timeline
 
@@ -405,20 +406,28 @@ class Execution:
             told[id(one)] = Nested(*about, children, tuple(told[id(each)] for each in started))
         return told[id(self)]
 
-    def show(self) -> Any:
+    def show(self, *, beside: Execution | None = None) -> Any:
         """Return the live graph: the colours of what happened, a slider through it, a click for a state's data.
 
-        In a plain terminal it shows itself as an outline; in a script, where nothing is shown, it prints that.
+        With another execution *beside*, both as they stand now, and what differs marked. In a plain terminal it shows
+        itself as an outline; in a script, where nothing is shown, it prints that.
         """
+        if beside is not None:
+            from sflab.views.beside import live as both
+
+            return both(self._side(), beside._side())  # noqa: SLF001 - its own
         from sflab.views.widget import live
 
         running = self.status == "RUNNING"
-        events = self._events()
+        side = self._side()
+        events = side.events
         if not _is_interactive():
             from sflab.views.graph import text
 
-            sys.stdout.write(text(self.machine.definition, events, title=str(self)) + "\n")
-        widget = live(self.machine.definition, events, title=str(self), running=running)
+            sys.stdout.write(text(side.definition, events, title=side.title) + "\n")
+        widget = live(
+            side.definition, events, title=side.title, running=running, map_runs=side.map_runs, context=side.context
+        )
         if running:
             self._stream(widget, len(events))
         return widget
@@ -426,6 +435,13 @@ class Execution:
     def timeline(self) -> Timeline:
         """Return the timeline: a bar for each state visit, with its attempts and waits, and the critical path."""
         return self.history.timeline(title=str(self))
+
+    def _side(self) -> Side:
+        from sflab.views.beside import Side
+
+        execution = {"Id": self.arn, "Name": self.name, "RedriveCount": self.redrive_count}
+        about = {"Execution": execution, "StateMachine": {"Id": self.machine_arn, "Name": self.machine.name}}
+        return Side(self.machine.definition, self._events(), str(self), lambda: self.map_runs, about)
 
     def at(self, event_id: int) -> Moment:
         """Return the execution as it stood after an event: its frames, what each waits for, and its data there.
@@ -511,6 +527,7 @@ class Execution:
         def pump() -> None:
             sent = seen
             while True:
+                begun = time.monotonic()
                 try:
                     outcome, fresh = self._outcome(), self._events(sent)
                 except SflabError:  # told to whoever asks for the status; a thread has nobody to tell
@@ -522,7 +539,8 @@ class Execution:
                 if outcome.status != "RUNNING":
                     widget.finish(outcome.status)
                     return
-                time.sleep(0.05)
+                # A long history takes long to follow: the execution itself has the processor at least as long.
+                time.sleep(max(0.05, time.monotonic() - begun))
 
         threading.Thread(target=pump, name=f"sflab-show-{self.name}", daemon=True).start()
 

@@ -8,6 +8,7 @@ UUID, a part of the context object that the history does not tell), only what wa
 
 from __future__ import annotations
 
+import contextlib
 import random
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from sflab.engine.history import Event, Visit
 
 _NOTHING: Any = object()  # what the history does not tell
+# What a definition raises that does not validate, or does not fit the history.
+_BROKEN = (SflabError, LookupError, TypeError, ValueError, AttributeError, AssertionError, RecursionError)
 _WORK = ("Task", "LambdaFunction", "Activity")  # what the events of a Task state's work begin with
 
 
@@ -39,7 +42,7 @@ class Retracer:
     context: Mapping[str, JSON] = field(default_factory=dict)
     by_id: dict[int, Event] = field(init=False)
     assigned: dict[tuple[Any, ...], list[tuple[int, dict[str, JSON]]]] = field(init=False)
-    ends: dict[tuple[int, int], Visit] = field(init=False)  # the last visit inside (Map or Parallel visit, index)
+    ends: dict[int, dict[int, Visit]] = field(init=False)  # Map or Parallel visit -> index -> the last visit inside
     states: dict[str, tuple[dict[str, JSON], State | None]] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -47,7 +50,8 @@ class Retracer:
         self.assigned, self.ends = {}, {}
         for visit in self.visits:
             if visit.context:
-                self.ends[visit.context[-1]] = visit
+                owner, index = visit.context[-1]
+                self.ends.setdefault(owner, {})[index] = visit
             if visit.exited_id is not None and (given := _assigned(self.by_id[visit.exited_id])):
                 self.assigned.setdefault(visit.context, []).append((visit.exited_id, given))
 
@@ -86,8 +90,8 @@ class Retracer:
         given, answer = self.work(visit)
         try:
             found = self._retraced(visit, entered, given, answer)
-        except (SflabError, LookupError, TypeError, ValueError, AttributeError, AssertionError):
-            found = None  # a definition that does not validate, or does not fit the history
+        except _BROKEN:
+            found = None
         if found is not None and (output is _NOTHING or found[-1].value == output):
             return found
         named = self._state(visit)[0]
@@ -105,10 +109,8 @@ class Retracer:
         if pointer not in self.states:
             raw = next((p.state for p in self.definition.places() if p.pointer == pointer), {})
             self.states[pointer] = (raw, None)  # also if it cannot be compiled
-            try:
+            with contextlib.suppress(*_BROKEN):
                 self.states[pointer] = (raw, _compiled(self.definition, raw, visit.state))
-            except (SflabError, LookupError, TypeError, ValueError, AttributeError, AssertionError):
-                pass
         return self.states[pointer]
 
     def _retraced(self, visit: Visit, value: JSON, given: JSON, answer: JSON) -> tuple[Stage, ...] | None:
@@ -140,7 +142,7 @@ class Retracer:
 
     def _joined(self, visit: Visit) -> JSON:
         """Return the result of a Map or Parallel state: what its iterations or branches gave."""
-        inside = sorted((index, last) for (owner, index), last in self.ends.items() if owner == visit.index)
+        inside = sorted(self.ends.get(visit.index, {}).items(), key=lambda pair: pair[0])
         if [index for index, _ in inside] != list(range(len(inside))):
             return ...
         out = []

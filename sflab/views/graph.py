@@ -54,8 +54,10 @@ BANNER = 44.0  # the height of the line above the graph: title, status, length
 class _Painter:
     """Turns a placed sketch into elements: *live* for the widget, which colours them itself, else in final colours."""
 
-    def __init__(self, plan: Sketch, progress: Progress | None = None, *, live: bool = False) -> None:
-        self.plan, self.progress, self.live = plan, progress, live
+    def __init__(
+        self, plan: Sketch, progress: Progress | None = None, *, live: bool = False, differs: Iterable[str] = ()
+    ) -> None:
+        self.plan, self.progress, self.live, self.differs = plan, progress, live, frozenset(differs)
         self.taken = _taken(plan, progress) if progress else {}
         self.names = {pointer: node.name for pointer, node in plan.states().items()}
 
@@ -185,6 +187,7 @@ class _Painter:
             *parts,
             _retries(node, mark, right, bottom) if node.retries or (mark and mark.retries) else None,
             badge(status, said, right - 4, node.y + 2) if mark else None,
+            _unlike(node) if node.pointer in self.differs else None,
             class_=f"state t-{(node.type or 'unknown').lower()} s-{status.lower() or 'none'}",
             id=node.id if self.live else None,
         )
@@ -336,6 +339,19 @@ def badge(status: str, said: str, x: float, y: float) -> Element:
     )  # fmt: skip
 
 
+def _unlike(node: Node) -> Element:
+    """The mark of a state that did something else in the execution beside this one."""
+    x, y = node.x + 3, node.y + 2
+    return el(
+        "g",
+        el("title", "differs from the other execution"),
+        el("circle", cx=x, cy=y, r=9.5, fill=role("catch"), stroke=role("canvas"), stroke_width=1.5,
+           class_="f-catch l-canvas"),
+        _text("≠", x, y + 5, 14, "paper", bold=True, anchor="middle"),
+        class_="differs",
+    )  # fmt: skip
+
+
 def _retries(node: Node, mark: Mark | None, right: float, bottom: float) -> Element:
     """``↻ 3``: may be tried again three times; ``↻ 1/3``: was, once; ``↻ 12``: over several visits."""
     used = mark.retries if mark else 0
@@ -391,23 +407,35 @@ def svg(
     """
     known = _definition(definition)
     progress = progress_.read(known, events) if events is not None else None
-    plan = place(Sketch(known.raw))
+    content, full, tall = picture(known, progress, title=title)
+    return framed([content], full, tall, said=_heading(title or _name(known), progress), width=width)
+
+
+def picture(
+    definition: Definition, progress: Progress | None, *, title: str | None, differs: Iterable[str] = ()
+) -> tuple[Element, float, float]:
+    """Paint a graph and what stands above it; also how wide and tall that is. *differs* are pointers to mark."""
+    plan = place(Sketch(definition.raw))
     root = plan.scopes[""]
     banner, across = _banner(title, progress)
     high = BANNER if banner else 0.0
     wide = max(root.w, across)
-    full, tall = wide + 2 * MARGIN, root.h + 2 * MARGIN + high
-    scale = min(1.0, width / full)
     shift = f"translate({number(MARGIN + (wide - root.w) / 2)} {number(MARGIN + high)})"
+    painted = el("g", *_Painter(plan, progress, differs=differs).everything(), transform=shift)
+    return el("g", banner, painted), wide + 2 * MARGIN, root.h + 2 * MARGIN + high
+
+
+def framed(content: Iterable[Element], full: float, tall: float, *, said: str, width: float) -> str:
+    """Return an SVG of *content*, *full* by *tall*, shown at most *width* px wide; *said* is its title."""
+    scale = min(1.0, width / full)
     return xml(
         el(
             "svg",
-            el("title", _heading(title or _name(known), progress)),
+            el("title", said),
             el("style", STYLE),
             el("rect", x=0.5, y=0.5, width=full - 1, height=tall - 1, rx=10, fill=role("canvas"), stroke=role("frame"),
                class_="f-canvas l-frame"),
-            banner,
-            el("g", *_Painter(plan, progress).everything(), transform=shift),
+            *content,
             xmlns=NAMESPACE, width=full * scale, height=tall * scale,
             viewBox=f"0 0 {number(full)} {number(tall)}", font_family=FONT, role="img", class_="sflab-graph",
         )

@@ -46,7 +46,6 @@ class Reading:
     begun: float
     ended: float
     status: str
-    events: int
     idle: tuple[tuple[float, float], ...]
 
     @property
@@ -73,14 +72,14 @@ def reading(events: list[Event], visits: list[Visit]) -> Reading:
     found = [phases_.phases(v, by_id, now=ended, stops=stops) for v in visits]
     status = STATUS.get(events[-1]["type"], "RUNNING") if events else ""
     on_path = frozenset(phases_.critical(visits, by_id))
-    return Reading(visits, found, on_path, begun, ended, status, len(events), _idle(visits, found, begun, ended))
+    return Reading(visits, found, on_path, begun, ended, status, _idle(visits, found, begun, ended))
 
 
 def sent(seen: Reading) -> dict[str, Any]:
     """What the live timeline is sent, times in seconds since the first event.
 
     ``visits``: the phases of each, as [kind, from, to, attempt, event id, error]; ``critical``: indexes of visits;
-    ``idle``: what is drawn short.
+    ``idle``: what is drawn short; ``kinds``: what the kinds of phases are called.
     """
     after = functools.partial(since, seen.begun)
     return {
@@ -89,6 +88,7 @@ def sent(seen: Reading) -> dict[str, Any]:
         ],
         "critical": sorted(seen.critical),
         "idle": [[after(a), after(b)] for a, b in seen.idle],
+        "kinds": phases_.WORDS,
     }
 
 

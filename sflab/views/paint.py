@@ -85,8 +85,8 @@ class Look(NamedTuple):
     symbol: str
 
 
-#: What happened to a state → how it looks; "" is a definition nobody has run, IDLE a state that this run has not reached yet,
-#: SKIPPED one that it had not reached when it ended: it looks the same, and is told by its title.
+#: What happened to a state → how it looks; "" is a definition nobody has run, IDLE a state a run has not reached (yet),
+#: SKIPPED one that it had not reached when it ended: it looks the same, and its title tells.
 LIGHT: dict[str, Look] = {
     "": Look("#ffffff", "#b6c2d1", ""),
     "IDLE": Look("#f6f8fa", "#cbd3dd", ""),

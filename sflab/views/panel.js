@@ -353,8 +353,9 @@ class Panel {
     if (children) for (const c of children.statuses) counts[LETTERS[c]] = (counts[LETTERS[c]] ?? 0) + 1;
     const all = Object.values(counts ?? {}).reduce((a, b) => a + b, 0);
     if (!all) return null;
+    const over = position >= store.length && !store.run.running;
     const some = Object.entries(counts).filter(([, n]) => n);
-    const words = some.map(([status, n]) => `${n.toLocaleString("en")} ${status === "IDLE" ? "pending" : this.statuses[status].word}`).join(", ");
+    const words = some.map(([status, n]) => `${n.toLocaleString("en")} ${status === "IDLE" ? (over ? "not started" : "pending") : this.statuses[status].word}`).join(", ");
     return h("div", { class: "counts", role: "img", "aria-label": `Progress: ${words}` },
       h("div", { class: "bars" }, some.map(([status, n]) => h("i", { class: `p-${status.toLowerCase()}`, style: `flex-grow:${n}` }))), words);
   }

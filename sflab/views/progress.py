@@ -116,7 +116,8 @@ def read(definition: Definition, events: Iterable[Event]) -> Progress:
     ordered = history.normalise(list(events))
     progress = Progress(ordered, history.visits(ordered, definition))
     cancelled = _cancelled(progress.visits)
-    progress.changes = [_changes(v, progress, "CANCELLED" if v.index in cancelled else v.status)
+    redriven = [e["id"] for e in ordered if e["type"] == "ExecutionRedriven"]
+    progress.changes = [_changes(v, progress, redriven, "CANCELLED" if v.index in cancelled else v.status)
                         for v in progress.visits]  # fmt: skip
     _Tally(progress).run()
     progress.moves = _moves(progress.visits, definition)
@@ -124,7 +125,7 @@ def read(definition: Definition, events: Iterable[Event]) -> Progress:
 
 
 def _cancelled(visits: list[Visit]) -> set[int]:
-    """Return the visits that ended because another branch or iteration failed, not because the execution was stopped."""
+    """Return the visits that ended because another branch or iteration failed, not because somebody stopped them."""
     out: set[int] = set()
     for visit in visits:  # outer before inner
         if visit.status == "ABORTED" and visit.context:
@@ -134,11 +135,11 @@ def _cancelled(visits: list[Visit]) -> set[int]:
     return out
 
 
-def _changes(visit: Visit, progress: Progress, end: str) -> list[tuple[int, str]]:
+def _changes(visit: Visit, progress: Progress, redrives: list[int], end: str) -> list[tuple[int, str]]:
     """The statuses of one visit, each with the event that brought it; *end* is the last of them."""
     types = {i: progress.by_id[i]["type"] for i in visit.events}
     tries = [i for i, t in types.items() if t.endswith(BEGINS)]
-    redriven = [e["id"] for e in progress.events if e["type"] == "ExecutionRedriven" and e["id"] > visit.entered_id]
+    redriven = [i for i in redrives if i > visit.entered_id]
     goes_on = max((*types, visit.exited_id or 0))
     out = [(visit.entered_id, "FAILED" if visit.type == "Fail" else "RUNNING")]
     for i, type_ in types.items():

@@ -143,7 +143,7 @@ class Store extends Run {
     if (this.chosen.size) {
       for (const p of this.around(pointer)) {
         const c = this.chosen.get(p);
-        if (c?.child) [run, keep] = [this.child(c.visit, c.index), null];
+        if (c?.child) [run, keep] = [this.inside(c.visit, c.index), null];
         else if (c) {
           const of = run;
           keep = (i) => of.run.visits[i]?.outer.some(([v, n]) => v === c.visit && n === c.index);
@@ -154,7 +154,7 @@ class Store extends Run {
   }
 
   /** A child execution; until its history has come, an empty one. */
-  child(visit, index) {
+  inside(visit, index) {
     const key = `${visit}/${index}`;
     const sent = this.run.children?.[visit]?.sent[index];
     if (!this.children.has(key) && sent) this.children.set(key, new Run(sent, [visit, index]));

@@ -78,8 +78,8 @@ class Timeline {
 
   /** Take what the store has by now. */
   read() {
-    const { run } = this.store;
-    this.data = run.timeline ?? { visits: [], critical: [], idle: [] };
+    const run = this.run = this.store.run;
+    this.data = run.timeline ?? { visits: [], critical: [], idle: [], kinds: {} };
     this.visits = run.visits;
     this.critical = new Set(this.data.critical);
     this.end = run.steps.length ? run.steps.at(-1)[1] : 0;
@@ -186,7 +186,7 @@ class Timeline {
     const starts = [0, ...this.data.idle.map(([, to]) => to)], ends = [...this.data.idle.map(([from]) => from), this.end];
     this.lines = [];
     for (const [from, to] of this.data.idle) {
-      const a = this.x(from), b = this.x(to), label = caption(duration(to - from), (a + b) / 2, 10, "middle");
+      const a = this.x(from), b = this.x(to), label = caption(duration(to - from), (a + b) / 2, 9, "middle");
       out.push(s("rect", { x: a, y: 0, width: b - a, height: 30, class: "cut" }), label);
     }
     starts.forEach((start, k) => {
@@ -196,7 +196,7 @@ class Timeline {
         const text = k && n ? `+${duration(n * slot)}` : duration(start + n * slot);
         const half = text.length * 3.2 + 4;
         if (x - half > free && x + half < this.wide) {
-          out.push(caption(text, x, 24, "middle"));
+          out.push(caption(text, x, 21, "middle"));
           free = x + half;
         }
         if (!this.scale) break;
@@ -208,6 +208,7 @@ class Timeline {
 
   /** The rows in view, as things stand at the position. */
   paint() {
+    if (this.run !== this.store.run) return this.read(); // the kernel has sent all anew, and others heard of it first
     if (this.body.hidden || !this.points) return;
     const { scrollTop, clientHeight } = this.scroll;
     const from = Math.max(0, Math.floor(scrollTop / LINE) - 2), to = Math.min(this.rows.length, Math.ceil((scrollTop + clientHeight) / LINE) + 2);
@@ -220,7 +221,7 @@ class Timeline {
     const now = this.x(this.time());
     const later = s("rect", { x: now, y: 0, width: Math.max(0, this.right - now + 1), height: high, class: "later" });
     this.svg.replaceChildren(...back, s("path", { d: `M${now} 0V${high}`, class: "hand" }), ...rows, later);
-    this.hand?.setAttribute("d", `M${now} 30v-9m-4 0h8l-4 6z`);
+    this.hand?.setAttribute("d", `M${now} 30l-4 -6h8z`);
     if (this.rows.length) this.scroll.setAttribute("aria-activedescendant", `${this.id}-${this.active}`);
   }
 
@@ -248,7 +249,8 @@ class Timeline {
     if (holds) g.setAttribute("aria-expanded", String(!this.closed.has(visit)));
     g.sflabVisit = visit;
     const tip = s("title", {});
-    tip.textContent = words.join("\n");
+    const did = phases.slice(0, 12).map(([kind, from, to, , , error]) => `${this.data.kinds[kind] ?? kind} ${duration(to - from) || "0 ms"}${error ? `, ${error}` : ""}`);
+    tip.textContent = [...words, ...did].join("\n");
     g.append(tip, s("rect", { class: "under", x: 1, y: y + 0.5, width: this.wide - 2, height: LINE - 1, rx: 4 }));
     if (on) g.append(caption("●", 5, y + 14, "start", "dot"));
     if (holds) g.append(s("path", { class: "fold", d: this.closed.has(visit) ? `M${x - 9} ${y + 6}l5 4l-5 4z` : `M${x - 11} ${y + 7}h8l-4 5z` }));

@@ -164,7 +164,8 @@ function mount({ model, el }, store) {
   const title = h("h2", {}, store.run.title);
   const differing = Object.keys(drawing.data.differs);
   const signs = legend(drawing.data.statuses);
-  const finder = h("input", { type: "search", placeholder: "Find a state", "aria-label": "Find a state (/)", title: "Find a state (/)", oninput: () => look(0), onkeydown: findKey });
+  const finder = h("input", { type: "search", placeholder: "Find a state", "aria-label": "Find a state (/)", title: "Find a state (/)", oninput: () => look(0), onkeydown: findKey,
+    onblur: () => drawing.svg.classList.remove("searched") });
   const hits = h("span", { class: "hits" });
   const foldable = Object.values(drawing.data.states).some((t) => t.inside);
   const tools = h("div", { class: "tools" },

@@ -52,15 +52,14 @@ def live(
     )
 
 
-class _Live:
-    """What the widget does; `_widget_class` makes a widget of it.
+class Live:
+    """What the kernel does for a live graph: `drawing` is sent once, ``state`` to every new browser, then patches.
 
-    ``state`` is what a new browser must be sent. It is replaced, never changed, so whichever thread asks for it (a
-    message may be handled on any) finds it whole.
+    ``state`` is replaced, never changed, so whichever thread asks for it (a message may be handled on any) finds it
+    whole.
     """
 
     send: Callable[[dict[str, Any]], None]
-    on_msg: Callable[[Any], None]
 
     def __init__(
         self,
@@ -79,9 +78,7 @@ class _Live:
         self._writer = wire.Writer(definition, self._layout, context=context)
         self._progress = progress.read(definition, events)
         self.state = self._written(running=running)
-        drawing = {**_drawing(self._layout, height), "definition": definition.raw, "differs": dict(differs or {})}
-        super().__init__(drawing=drawing)  # type: ignore[call-arg] # the widget's
-        self.on_msg(self._asked)
+        self.drawing = {**_drawing(self._layout, height), "definition": definition.raw, "differs": dict(differs or {})}
 
     def extend(self, events: Iterable[Event]) -> None:
         """Add the events that have happened since; those that are known already are passed over."""
@@ -108,7 +105,7 @@ class _Live:
         self.state = after
         self.send({"type": "patch", **wire.patch(before, after)})
 
-    def _asked(self, _widget: Any, message: Any, _buffers: Any) -> None:
+    def asked(self, _widget: Any, message: Any, _buffers: Any) -> None:
         """Answer the browser. What it asks for that is not there is passed over."""
         if not isinstance(message, dict):
             return
@@ -124,7 +121,7 @@ class _Live:
                     tracer = Retracer(definition, known.events, known.visits, self._writer.context)
                     found = wire.flow(tracer, known.visits[visit])
                     self.send({"type": "flow", "visit": visit, "child": child, "flow": found})
-            case "child" if execution := self._child(child):
+            case "child" if isinstance(child, list) and (execution := self._child(child)):
                 run = self._writer.child(self._progress, self._progress.visits[child[0]], execution)
                 self.send({"type": "child", "child": child, "run": run})
 
@@ -161,6 +158,7 @@ class _Live:
             return
         definition, known = seen
         if isinstance(visit, int) and 0 <= visit < len(known.visits):
+            said: str | None
             if field == "variables":
                 said = compact(Retracer(definition, known.events, known.visits).variables(known.visits[visit]))
             else:
@@ -168,6 +166,17 @@ class _Live:
         else:
             visit, said = None, wire.execution_ends(known).get(field)
         self.send({"type": "text", "visit": visit, "child": child, "field": field, "text": said})
+
+
+class _Shown(Live):
+    """A live graph as a widget; `_widget_class` makes a class of it."""
+
+    on_msg: Callable[[Any], None]
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        super(Live, self).__init__()  # the widget's: it sends all that is there by now
+        self.on_msg(self.asked)
 
     def _repr_mimebundle_(self, **kwargs: Any) -> tuple[dict[str, Any], dict[str, Any]]:
         data, metadata = super()._repr_mimebundle_(**kwargs) or ({}, {})  # type: ignore[misc] # the widget's
@@ -181,16 +190,24 @@ class _Live:
 
 
 @functools.cache
-def _widget_class() -> type:
-    """Define the widget: anywidget is imported when the first one is made."""
+def scripted() -> type:
+    """Return the class of widgets with the script and the style sheet; anywidget is imported by that."""
     import anywidget
-    import traitlets
 
-    class Run(_Live, anywidget.AnyWidget):
-        """A run, to be looked at."""
-
+    class Scripted(anywidget.AnyWidget):
         _esm = script()
         _css = stylesheet()
+
+    return Scripted
+
+
+@functools.cache
+def _widget_class() -> type:
+    import traitlets
+
+    class Run(_Shown, scripted()):  # type: ignore[misc] # anywidget's
+        """A run, to be looked at."""
+
         drawing = traitlets.Any().tag(sync=True)
         run = traitlets.Any().tag(sync=True, to_json=lambda _, widget: widget.state)
 

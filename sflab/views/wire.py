@@ -1,8 +1,8 @@
 """What the browser is sent of a run: plain data, whole once, and then what is new of it.
 
-`Writer` writes a `Progress`. Whatever the browser shows it looks up in these lists, so they hold for each change the id
-of the event that made it, and for each visit what encloses it (``outer``): that is how one iteration of a Map is picked
-out of all. The children of a Distributed Map are written like runs of their own, their pointers set into their parent's.
+`Writer` writes a `Progress`. Whatever the browser shows it looks up in these lists, so they hold for each change the
+id of the event that made it, and for each visit what encloses it (``outer``): that is how one iteration of a Map is
+picked out of all. The children of a Distributed Map are written like runs of their own, with their parent's pointers.
 """
 
 from __future__ import annotations
@@ -49,7 +49,8 @@ class Writer:
         """Everything; times are seconds since the first event.
 
         ``steps``: [event id, time, type, visit | -1]; ``marks``: pointer → [event id, status, visits, retries, done];
-        ``moves``: [event id, edge id, visit | -1]; ``visits``: see `_visit`.
+        ``moves``: [event id, edge id, visit | -1]; ``visits``: see `_visit`; ``timeline``: see `lanes.sent`, and not
+        of a child.
         """
         self.left = MOST
         begun = seen.events[0]["timestamp"].timestamp() if seen.events else 0.0
@@ -69,7 +70,7 @@ class Writer:
             "marks": {self.prefix + p: [list(m) for m in marks] for p, marks in seen.states.items()},
             "moves": self._moves(seen),
             "execution": {k: self._text(ends.get(k)) for k in ("input", "output", "error", "cause")},
-            "timeline": lanes.sent(lanes.reading(seen.events, seen.visits)),
+            **({} if self.prefix else {"timeline": lanes.sent(lanes.reading(seen.events, seen.visits))}),
         }
 
     def _moves(self, seen: Progress) -> list[list[Any]]:
@@ -82,8 +83,8 @@ class Writer:
     def _visit(self, v: Visit, seen: Progress, begun: float, tracer: Retracer) -> dict[str, Any]:
         """One visit; ``changes`` are [event id, status], ``tries`` its attempts (see `_attempts`).
 
-        ``outer`` are the (visit, index) around it, ``rounds`` the iterations of a Map (see `_rounds`), ``flow`` its data
-        flow (see `flow`; None: to be asked for), ``variables`` those it could read.
+        ``outer`` are the (visit, index) around it, ``rounds`` the iterations of a Map (see `_rounds`), ``flow`` its
+        data flow (see `flow`; None: to be asked for), ``variables`` those it could read.
         """
         out = {
             "state": clean(v.state),
@@ -213,6 +214,11 @@ def _rounds(visit: Visit, seen: Progress) -> list[list[Any]]:
                 row[1:] = [i, None, None]
             else:
                 row[2:] = [i, "CANCELLED" if what == "Aborted" else what.upper()]
+    if visit.status != "RUNNING":  # what went on then ended with it, also where no event says so
+        end = seen.changes[visit.index][-1][0]
+        for row in out.values():
+            if row[1] is not None and row[2] is None:
+                row[2:] = [end, "CANCELLED"]
     return [out[n] for n in sorted(out)]
 
 

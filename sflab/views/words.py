@@ -87,7 +87,8 @@ def _cut(text: str, length: int, *, keep_end: bool) -> str:
     return text[: length - tail].rstrip() + "…" + (text[len(text) - tail :].lstrip() if tail else "")
 
 
-_HUMPS = re.compile(r"(?<=[\-_./:])|(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
+_WIDE = "[\u2e80-\u9fff\uac00-\ud7ff\uf900-\ufaff\uff00-\uffef]"  # scripts that have no spaces break anywhere
+_HUMPS = re.compile(rf"(?<=[\-_./:])|(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])|(?<={_WIDE})(?={_WIDE})")
 
 
 def wrap(text: str, room: float, size: float, *, bold: bool = False, lines: int = 2) -> tuple[str, ...]:
@@ -283,7 +284,7 @@ def condition(rule: Any, depth: int = 0) -> str:
         return "…"
     if "Condition" in rule:
         literal = rule["Condition"]
-        return {True: "always", False: "never"}[literal] if isinstance(literal, bool) else expression(literal)
+        return {True: "always", False: "never"}[literal] if isinstance(literal, bool) else _jsonata(literal)
     for joiner, word in (("And", " and "), ("Or", " or ")):
         if isinstance(rule.get(joiner), list):
             parts = [condition(r, depth + 1) for r in rule[joiner]]
@@ -292,6 +293,38 @@ def condition(rule: Any, depth: int = 0) -> str:
     if "Not" in rule:
         return _negated(rule["Not"], depth)
     return _comparison(rule, positive=True) or "?"
+
+
+_QUOTED = re.compile(r"""\"(?:[^"\\]|\\.)*\"|'(?:[^'\\]|\\.)*'|`[^`]*`""")
+_PATH = r"[\w.$\[\]\x00]+"  # \x00 stands for a text in quotes
+#: JSONata → words; what is not here is shown as it is written.
+_PHRASES = tuple(
+    (re.compile(pattern), words)
+    for pattern, words in (
+        (r"\$states\.(input|result|context|errorOutput)\b", r"\1"),
+        (rf"\$not\(\s*\$exists\(\s*({_PATH})\s*\)\s*\)", r"\1 is not present"),
+        (rf"\$exists\(\s*({_PATH})\s*\)", r"\1 is present"),
+        (rf"\$contains\(\s*({_PATH})\s*,\s*({_PATH})\s*\)", r"\1 contains \2"),
+        (rf"\$boolean\(\s*({_PATH})\s*\)", r"\1"),
+        (r"\$not\(", "not ("),
+        (r"!=", "≠"),
+        (r">=", "≥"),
+        (r"<=", "≤"),
+    )
+)
+
+
+def _jsonata(condition_: Any) -> str:
+    """Return a JSONata condition in words: ``input.total > 100 and input.coupon is present``."""
+    text = expression(condition_)
+    if text == clean(condition_):  # without {% %}: no JSONata
+        return text
+    quoted = _QUOTED.findall(text)
+    text = _QUOTED.sub("\x00", text)
+    for pattern, words in _PHRASES:
+        text = pattern.sub(words, text)
+    pieces = text.split("\x00")
+    return pieces[0] + "".join(map("".join, zip(quoted, pieces[1:], strict=True)))
 
 
 def _negated(rule: Any, depth: int) -> str:

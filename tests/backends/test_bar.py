@@ -60,10 +60,15 @@ def test_what_it_says() -> None:
         (0.5, "comparing: 500 of 1,000 executions, slow, 3 s, about 3 s left"),
     ]
     assert seen.closed == ["comparing: 500 of 1,000 executions, slow, 3 s"]
-    with pytest.raises(KeyboardInterrupt), Bar("work", surface=seen, now=seen.now) as bar:
-        seen.at = 9.0
-        bar(7)
-        raise KeyboardInterrupt
+
+    def broken():
+        with Bar("work", surface=seen, now=seen.now) as bar:
+            seen.at = 9.0
+            bar(7)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        broken()
     assert seen.drawn[-1] == (None, "work: 7, 6 s")
     assert seen.closed[-1] == "stopped: work: 7, 6 s"
 

@@ -43,7 +43,7 @@ def pack(event):
     return event
 
 
-class Torn(Exception):
+class Torn(Exception):  # noqa: N818 - the name is the error's
     pass
 
 
@@ -178,7 +178,7 @@ def test_what_is_no_history_is_named(tmp_path, local) -> None:
     empty.mkdir()
     with pytest.raises(sf.DefinitionError, match="not an execution history"):
         sf.table(tmp_path)
-    with pytest.raises(sf.DefinitionError, match="no .json file in this folder"):
+    with pytest.raises(sf.DefinitionError, match=r"no \.json file in this folder"):
         sf.table(empty)
     with pytest.raises(sf.DefinitionError, match="no such file"):
         sf.table(["missing.json"])

@@ -15,13 +15,15 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic, sleep
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Locator, Page, sync_playwright
 
 ROOT = Path(__file__).parents[2]
 ARTEFACTS = Path(__file__).parent / "artefacts"
+SHELL = (Path(__file__).parent / "shell.js").read_text()
 LOCAL = {"127.0.0.1", "localhost"}
 CHROMIUM = [
     "--disable-gpu",
@@ -179,6 +181,24 @@ def page(browser: Browser, seen: Seen, request: pytest.FixtureRequest) -> Iterat
 def shoot(page: Page) -> Callable[[str], Path]:
     """`shoot("tour")` writes artefacts/tour.png as the page looks now, and returns where."""
     return lambda name: picture(page, name)
+
+
+@pytest.fixture
+def show(page: Page) -> Callable[..., Locator]:
+    """Show a widget with no kernel behind it; on a page of this height its controls are all in view."""
+
+    def show(live, *, background: str = "#fff") -> Locator:
+        page.set_content(f"<!doctype html><body style='background:{background};font-family:sans-serif'></body>")
+        page.evaluate(SHELL, [str(live._esm), str(live._css), sent(live)])
+        return page.locator(".sflab-run")
+
+    return show
+
+
+def sent(live) -> dict[str, Any]:
+    """What a browser is sent of a widget of ours to begin with."""
+    state = live.get_state()
+    return json.loads(json.dumps({name: state[name] for name in ("drawing", "run", "sides") if name in state}))
 
 
 def picture(page: Page, name: str) -> Path:

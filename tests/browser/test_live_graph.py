@@ -27,21 +27,6 @@ ORDER = {
 }  # fmt: skip
 CAUSE = json.dumps({"errorMessage": json.dumps({"why": BAD, "id": 12345678901234567890}), "trace": "one\ntwo"})
 
-# The part of a notebook that the widget's script sees: a model to read, to listen to and to send to.
-SHELL = """async ([script, style, state]) => {
-    document.head.append(Object.assign(document.createElement('style'), {textContent: style}));
-    const listeners = [];
-    window.sent = [];
-    window.told = (message) => listeners.forEach((f) => f(message));
-    const model = {get: (name) => state[name], on: (_, f) => listeners.push(f), off: () => {},
-                   send: (message) => window.sent.push(message)};
-    const module = await import(URL.createObjectURL(new Blob([script], {type: 'text/javascript'})));
-    const parts = module.default();
-    parts.initialize({model});
-    window.again = (el) => { window.dispose = parts.render({model, el}); };
-    window.again(document.body.appendChild(document.createElement('div')));
-}"""
-
 
 @pytest.fixture(scope="module")
 def order():
@@ -49,19 +34,6 @@ def order():
     local = Local(functions={"Check": check}, tasks={BAD: mock(error="Broken", cause=CAUSE, latency=0.5)})
     execution = local.start_execution(StateMachine(load(ORDER), name="order"), {"order": BAD})
     return execution.machine.definition, execution.history.events
-
-
-@pytest.fixture
-def show(page):
-    """Show a widget; on a page of this height its controls are all in view."""
-
-    def show(live):
-        page.set_content("<!doctype html><body style='background:#fff;font-family:sans-serif'></body>")
-        state = json.loads(json.dumps({k: live.get_state()[k] for k in ("drawing", "run")}))
-        page.evaluate(SHELL, [str(live._esm), str(live._css), state])
-        return page.locator(".sflab-run")
-
-    return show
 
 
 def state(run, name):

@@ -1,7 +1,5 @@
 """The timeline in a page of its own: in the live graph, linked with it; and the picture a saved notebook has."""
 
-import json
-
 import pytest
 
 from sflab.backends.functions import mock
@@ -11,19 +9,12 @@ from sflab.costs.latency import lognormal
 from sflab.views import widget
 
 LAMBDA = "arn:aws:states:::lambda:invoke"
-BAD = "<img src=x onerror=window.hurt=1>‮漢字"
-SHELL = """async ([script, style, state]) => {
-    document.head.append(Object.assign(document.createElement('style'), {textContent: style}));
-    const listeners = [];
-    window.told = (message) => listeners.forEach((f) => f(message));
-    const model = {get: (name) => state[name], on: (_, f) => listeners.push(f), off: () => {}, send: () => {}};
-    const module = await import(URL.createObjectURL(new Blob([script], {type: 'text/javascript'})));
-    const parts = module.default();
-    parts.initialize({model});
-    window.dispose = parts.render({model, el: document.body.appendChild(document.createElement('div'))});
+BAD = "<img src=x onerror=window.hurt=1>\u202e漢字"
+LISTEN = """() => {
     window.heard = [];
+    const root = document.querySelector('.sflab-run');
     for (const name of ['select', 'seek', 'hover'])
-        document.querySelector('.sflab-run').addEventListener(`sflab:${name}`, (e) => window.heard.push([name, e.detail]));
+        root.addEventListener(`sflab:${name}`, (e) => window.heard.push([name, e.detail]));
 }"""
 
 
@@ -79,26 +70,24 @@ def order():
 
 
 @pytest.fixture
-def show(page):
-    """Show an execution's live graph; the timeline is scrolled into view."""
+def run_shown(page, show):
+    """Show an execution's live graph on a page that has room for the timeline, too, and hear what it tells."""
 
-    def show(execution):
+    def run_shown(execution):
         page.set_viewport_size({"width": 1200, "height": 1300})
-        page.set_content("<!doctype html><body style='background:#fff;font-family:sans-serif'></body>")
-        live = widget.live(execution.machine.definition, execution.history.events, title=str(execution))
-        state = json.loads(json.dumps({k: live.get_state()[k] for k in ("drawing", "run")}))
-        page.evaluate(SHELL, [str(live._esm), str(live._css), state])
-        return page.locator(".sflab-run")
+        root = show(widget.live(execution.machine.definition, execution.history.events, title=str(execution)))
+        page.evaluate(LISTEN)
+        return root
 
-    return show
+    return run_shown
 
 
 def heard(page, name):
     return [detail for what, detail in page.evaluate("window.heard") if what == name]
 
 
-def test_a_row_for_each_visit(order, show, page, seen, shoot) -> None:
-    root = show(order)
+def test_a_row_for_each_visit(order, run_shown, page, seen, shoot) -> None:
+    root = run_shown(order)
     timeline = root.locator(".sflab-timeline")
     critical = len(order.timeline().critical)
     assert timeline.locator(".said").inner_text() == f"57 visits, {critical} visits on the critical path (●)"
@@ -120,8 +109,8 @@ def test_a_row_for_each_visit(order, show, page, seen, shoot) -> None:
     assert not seen.errors + seen.beyond
 
 
-def test_it_is_linked_with_the_graph(order, show, page, seen) -> None:
-    root = show(order)
+def test_it_is_linked_with_the_graph(order, run_shown, page, seen) -> None:
+    root = run_shown(order)
     timeline = root.locator(".sflab-timeline")
     timeline.locator(".visit", has_text="Both").first.click(position={"x": 60, "y": 8})
     assert root.locator(".panel h3").inner_text() == "Both"
@@ -148,8 +137,8 @@ def test_it_is_linked_with_the_graph(order, show, page, seen) -> None:
     assert not seen.errors
 
 
-def test_the_keyboard(order, show, page, seen) -> None:
-    root = show(order)
+def test_the_keyboard(order, run_shown, page, seen) -> None:
+    root = run_shown(order)
     rows = root.locator(".sflab-timeline .rows")
     rows.focus()
     page.keyboard.press("ArrowDown")
@@ -174,17 +163,17 @@ def test_the_keyboard(order, show, page, seen) -> None:
     assert not seen.errors
 
 
-def test_many_visits(show, page, seen) -> None:
+def test_many_visits(run_shown, page, seen) -> None:
     execution = run(items=3000, Ship=mock({}))
     assert len(execution.history) > 20_000
-    root = show(execution)
+    root = run_shown(execution)
     timeline = root.locator(".sflab-timeline")
     assert timeline.locator(".visit[aria-expanded=false]").count() >= 1  # the iterations are folded at first
     took = page.evaluate("""() => {
-        const slider = document.querySelector('.sflab-run input[type=range]'), times = [];
+        const root = document.querySelector('.sflab-run'), times = [];
         for (let i = 1; i <= 20; i += 1) {
             const start = performance.now();
-            document.querySelector('.sflab-run').dispatchEvent(new CustomEvent('sflab:seek', {detail: {event: i * 1000, source: 'test'}}));
+            root.dispatchEvent(new CustomEvent('sflab:seek', {detail: {event: i * 1000, source: 'test'}}));
             times.push(performance.now() - start);
         }
         return times.sort((a, b) => a - b)[10];

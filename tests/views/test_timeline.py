@@ -1,7 +1,8 @@
 """Timelines: what a visit did with its time, what the execution waited for, and the picture of it."""
 
 import re
-from xml.etree import ElementTree
+from itertools import pairwise
+from xml.etree import ElementTree as ET
 
 import pytest
 from hypothesis import given
@@ -42,8 +43,8 @@ def test_what_each_kind_of_visit_did() -> None:
     execution = run(
         {
             "Try": task("Try", Retry=[{"ErrorEquals": ["Busy"], "IntervalSeconds": 2, "BackoffRate": 3}], Next="Ask"),
-            "Ask": {"Type": "Task", "Resource": "arn:aws:states:::sqs:sendMessage.waitForTaskToken", "Parameters": queue,
-                    "Next": "Job"},
+            "Ask": {"Type": "Task", "Resource": "arn:aws:states:::sqs:sendMessage.waitForTaskToken", "Next": "Job",
+                    "Parameters": queue},
             "Job": {"Type": "Task", "Resource": "arn:aws:states:::glue:startJobRun.sync", "Next": "Rest",
                     "Parameters": {"JobName": "j"}},
             "Rest": {"Type": "Wait", "Seconds": 5, "Next": "Note"},
@@ -117,7 +118,7 @@ def test_the_critical_path_is_as_long_as_the_execution(latencies, concurrency) -
     inner = [v for v in path(execution) if v.path]
     assert sum(v.seconds for v in inner) == execution.seconds
     ordered = sorted(inner, key=lambda v: v.entered)
-    assert all(a.exited == b.entered for a, b in zip(ordered, ordered[1:], strict=False))
+    assert all(a.exited == b.entered for a, b in pairwise(ordered))
 
 
 @given(st.integers(1, 60), st.integers(0, 3))
@@ -128,7 +129,7 @@ def test_phases_fill_their_visit(failing, concurrency) -> None:
         for v, found in zip(seen.visits, seen.phases, strict=True):
             assert found[0].start == v.entered
             assert found[-1].end == seen.end(v)
-            assert all(a.end == b.start for a, b in zip(found, found[1:], strict=False))
+            assert all(a.end == b.start for a, b in pairwise(found))
 
 
 # ── the picture ──────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -138,7 +139,7 @@ def test_phases_fill_their_visit(failing, concurrency) -> None:
 def test_the_picture_has_every_visit(which, saga, request) -> None:
     events = request.getfixturevalue(which)
     shown = History(events, saga).timeline(title="<b>saga</b>")
-    tree = ElementTree.fromstring(shown.svg)
+    tree = ET.fromstring(shown.svg)
     assert float(tree.get("width")) <= 760
     assert tree.find(f"{SVG}rect").get("fill") == "#ffffff"  # opaque
     texts = [t.text for t in tree.iter(f"{SVG}text")]
@@ -183,16 +184,16 @@ def test_the_text_is_ascii_but_for_names(saga, caught) -> None:
 def test_one_visit_and_none() -> None:
     one = run({"P": {"Type": "Pass", "End": True}}, "P").timeline()
     assert "1 visit" in one.text
-    ElementTree.fromstring(one.svg)
+    ET.fromstring(one.svg)
     nothing = History([]).timeline(title="nothing")
     assert nothing.text == "nothing, not started, 0 ms, 0 visits"
-    ElementTree.fromstring(nothing.svg)
+    ET.fromstring(nothing.svg)
 
 
 def test_a_history_that_stops_anywhere(saga, good) -> None:
     for n in range(1, len(good) + 1):
         shown = History(good[:n], saga).timeline()
-        ElementTree.fromstring(shown.svg)
+        ET.fromstring(shown.svg)
         assert shown.text
     assert "RUNNING" in History(good[:5], saga).timeline().text
 
@@ -231,7 +232,7 @@ def test_what_went_wrong_is_not_cut() -> None:
 
 
 def test_the_legend_tells_only_of_what_is_there(saga, good) -> None:
-    words = lambda shown: {t.text for t in ElementTree.fromstring(shown.svg).iter(f"{SVG}text")}  # noqa: E731
+    words = lambda shown: {t.text for t in ET.fromstring(shown.svg).iter(f"{SVG}text")}  # noqa: E731
     assert {"working", "waiting", "waiting to retry", "waiting for its token", "critical path", "error"} <= words(
         History(good, saga).timeline()
     )
@@ -242,7 +243,7 @@ def test_the_legend_tells_only_of_what_is_there(saga, good) -> None:
 
 @pytest.mark.parametrize("seconds", [1e-3, 0.25, 3, 59, 3600, 90_000, 3e7])
 def test_the_axis_has_few_round_ticks(seconds) -> None:
-    seen = lanes.Reading([], [], frozenset(), 100.0, 100.0 + seconds, "SUCCEEDED", 0, ())
+    seen = lanes.Reading([], [], frozenset(), 100.0, 100.0 + seconds, "SUCCEEDED", ())
     ticks = list(lanes.Axis(seen, 480).ticks(70))
     assert 2 <= len(ticks) <= 8
     assert ticks[0] == (0.0, "0 ms")

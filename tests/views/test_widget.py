@@ -29,6 +29,8 @@ def apply(run, patch):
         run["marks"][pointer] = run["marks"].get(pointer, [])[:keep] + rest
     run["moves"] = run["moves"][: patch["moves"][0]] + patch["moves"][1]
     run.update({k: patch[k] for k in ("status", "running", "execution", "begun")})
+    keep, rest = patch["timeline"]["visits"]
+    run["timeline"] = {**patch["timeline"], "visits": run["timeline"]["visits"][:keep] + rest}
 
 
 def copy(value):
@@ -84,11 +86,11 @@ def test_a_long_text_is_sent_when_it_is_asked_for(saga, good, sent) -> None:
     events[1] = {**events[1], "stateEnteredEventDetails": {"name": "Validate", "input": long}}
     live = widget.live(saga, events)
     assert live.state["visits"][0]["input"] == {"text": long[: wire.LONGEST], "length": len(long)}
-    live._asked(live, {"type": "text", "visit": 0, "field": "input"}, [])
-    live._asked(live, {"type": "text", "visit": None, "field": "output"}, [])
-    live._asked(live, {"type": "resync"}, [])
+    live.asked(live, {"type": "text", "visit": 0, "field": "input"}, [])
+    live.asked(live, {"type": "text", "visit": None, "field": "output"}, [])
+    live.asked(live, {"type": "resync"}, [])
     for nonsense in (None, [], {"type": "text", "visit": 99, "field": "__class__"}, {"type": "?"}):
-        live._asked(live, nonsense, [])
+        live.asked(live, nonsense, [])
     assert [m["type"] for m in sent] == ["text", "text", "all"]
     assert sent[0]["text"] == long
     assert sent[1]["text"] == good[-1]["executionSucceededEventDetails"]["output"]

@@ -39,7 +39,7 @@ from sflab.views import words
             {"Not": {"Or": [{"Variable": "$.a", "IsNull": True}, {"Variable": "$.b", "IsNull": True}]}},
             "not ($.a is null or $.b is null)",
         ),
-        ({"Condition": "{% $states.input.n > 3 %}"}, "$states.input.n > 3"),
+        ({"Condition": "{% $states.input.n > 3 %}"}, "input.n > 3"),
         ({"Condition": True}, "always"),
         ({}, "?"),
         (None, "null"),
