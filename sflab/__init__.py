@@ -18,11 +18,18 @@ if TYPE_CHECKING:
     from sflab.backends.local import Local
     from sflab.backends.mockconfig import mock_config
     from sflab.backends.replay import Moment, Replayed, replay
+    from sflab.backends.simulate import simulate
     from sflab.backends.statemachine import StateMachine
     from sflab.backends.statetest import StateTest
-    from sflab.costs.compare import compare
+    from sflab.costs import latency
+    from sflab.costs.breakeven import BreakEven, break_even
+    from sflab.costs.compare import Comparison, compare
     from sflab.costs.estimate import bill
-    from sflab.costs.latency import constant, empirical, lognormal, measured
+    from sflab.costs.faults import fault, faults, slow_tail
+    from sflab.costs.latency import cold_start, constant, empirical, lognormal, measured, mixture
+    from sflab.costs.simulation import Simulation
+    from sflab.costs.sweep import Sweep, sweep
+    from sflab.costs.traffic import burst, limits, poisson, rate, trace
     from sflab.errors import (
         ApiError,
         BackendError,
@@ -57,10 +64,28 @@ _HOME = {
     # numbers
     "bill": "costs.estimate",
     "compare": "costs.compare",
+    "Comparison": "costs.compare",
     "constant": "costs.latency",
     "empirical": "costs.latency",
     "lognormal": "costs.latency",
     "measured": "costs.latency",
+    "mixture": "costs.latency",
+    "cold_start": "costs.latency",
+    "latency": "costs",
+    "fault": "costs.faults",
+    "faults": "costs.faults",
+    "slow_tail": "costs.faults",
+    "simulate": "backends.simulate",
+    "Simulation": "costs.simulation",
+    "rate": "costs.traffic",
+    "poisson": "costs.traffic",
+    "burst": "costs.traffic",
+    "trace": "costs.traffic",
+    "limits": "costs.traffic",
+    "break_even": "costs.breakeven",
+    "BreakEven": "costs.breakeven",
+    "sweep": "costs.sweep",
+    "Sweep": "costs.sweep",
     # errors
     "ApiError": "errors",
     "BackendError": "errors",
@@ -75,6 +100,8 @@ __all__ = [
     "AWS",
     "ApiError",
     "BackendError",
+    "BreakEven",
+    "Comparison",
     "Definition",
     "DefinitionError",
     "Diagnostic",
@@ -86,26 +113,43 @@ __all__ = [
     "ReplayError",
     "Replayed",
     "SflabError",
+    "Simulation",
     "StateMachine",
     "StateTest",
     "StatesError",
+    "Sweep",
     "TaskNotFoundError",
     "bill",
+    "break_even",
+    "burst",
+    "cold_start",
     "compare",
     "constant",
     "empirical",
+    "fault",
+    "faults",
+    "latency",
+    "limits",
     "lognormal",
     "measured",
+    "mixture",
     "mock",
     "mock_config",
+    "poisson",
+    "rate",
     "replay",
+    "simulate",
+    "slow_tail",
+    "sweep",
+    "trace",
 ]
 
 
 def __getattr__(name: str) -> Any:
     if name not in _HOME:
         raise AttributeError(f"module 'sflab' has no attribute {name!r}")
-    value = getattr(import_module(f"sflab.{_HOME[name]}"), name)
+    home = import_module(f"sflab.{_HOME[name]}")
+    value = getattr(home, name, None) or import_module(f"{home.__name__}.{name}")  # `latency` is a module
     globals()[name] = value
     return value
 
