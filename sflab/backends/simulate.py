@@ -94,10 +94,13 @@ class Job:
     def read(self, number: int, execution: LocalExecution) -> tuple[Row, Usage]:
         """Return what came of an execution, and what it used, with the executions it started."""
         usage, run = self._usage(execution), execution.run
-        transitions, seconds = usage.transitions, usage.seconds
+        seconds = usage.seconds
         for child in _family(execution.nested):
-            usage += self._usage(child)
-        usage.transitions, usage.seconds = transitions, seconds  # its own
+            used = self._usage(child)
+            if child.machine.type == "EXPRESS":
+                used.transitions = 0  # it is billed by request and time
+            usage += used
+        usage.seconds = seconds  # its own
         shared = execution.local is not None and execution.local.shared is not None
         return Row(
             number,
@@ -106,7 +109,7 @@ class Job:
             seconds,
             "RUNNING" if run.status == "READY" else run.status,
             run.error or "",
-            transitions,
+            usage.transitions,
             largest(run.log),
             sum(entry[0] == "TaskFailed" and REFUSED in entry for entry in run.log.entries) if shared else 0,
             self.cost(usage),

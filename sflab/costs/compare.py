@@ -8,7 +8,7 @@ that assume no distribution, and a difference is called real when its interval e
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from html import escape
@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from sflab.costs import statistics as stats
 from sflab.costs.estimate import Bill
 from sflab.costs.prices import Prices, dollars, html_table, load, text_table
-from sflab.costs.simulation import Row, Simulation, pricer, read_json, recorded, simulation, write_json
+from sflab.costs.simulation import Row, Simulation, pricer, read_json, recorded, simulation, used, write_json
 from sflab.costs.statistics import Interval, Z, span
 from sflab.costs.usage import Meter, Usage
 from sflab.errors import SflabError
@@ -316,6 +316,14 @@ def compare(
     return Comparison(tuple(results), n, seed)
 
 
+def measure(name: str, type: str, runs: Iterable[tuple[Usage, bool]], prices: Prices) -> Result:
+    """Return the result of executions that somebody else ran: what each of *runs* used, and whether it failed."""
+    made = used(name, type, runs, prices)
+    if not made.n:
+        raise SflabError(f"there is no execution of {name!r}")
+    return Result(name, made)
+
+
 def _part(progress: Callable[[int, int], Any], before: int, total: int) -> Callable[[int, int], Any]:
     return lambda done, _: progress(before + done, total)
 
@@ -337,10 +345,10 @@ def _called(
         if hasattr(told, "history"):
             meter = Meter(told.machine.definition, told.machine.type)
             one = recorded(name, [told], meter, prices).rows[0]
-            used = meter.read(told.history.events, [run.billed() for run in told.map_runs])
+            usage = meter.read(told.history.events, [run.billed() for run in told.map_runs])
         else:
-            one, used = _told(name, told, cost)
-        total += used
+            one, usage = _told(name, told, cost)
+        total += usage
         rows.append(one._replace(number=number))
         if progress is not None and (number % 100 == 99 or number == n - 1):
             progress(number + 1, n)
@@ -355,11 +363,11 @@ def _told(name: str, told: Any, cost: Callable[[Usage], float]) -> tuple[Row, Us
         raise TypeError(f"{name!r} returns an execution, seconds, or a dict with seconds; it returned {told!r}")
     if unknown := sorted(map(str, set(about) - known)):
         raise TypeError(f"{name!r} returned {', '.join(unknown)}; a dict has {', '.join(sorted(known))}")
-    used, error = Usage(seconds=float(seconds)), str(about.get("error") or "")
+    usage, error = Usage(seconds=float(seconds)), str(about.get("error") or "")
     for item, quantity in (about.get("usage") or {}).items():
-        used.add(item, "as the callable says", quantity)
+        usage.add(item, "as the callable says", quantity)
     status = "FAILED" if error else "SUCCEEDED"
-    return Row(0, 0.0, 0.0, float(seconds), status, error, 0, int(about.get("payload") or 0), 0, cost(used)), used
+    return Row(0, 0.0, 0.0, float(seconds), status, error, 0, int(about.get("payload") or 0), 0, cost(usage)), usage
 
 
 # ── in words ─────────────────────────────────────────────────────────────────────────────────────────────────────────

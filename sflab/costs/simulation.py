@@ -39,8 +39,8 @@ class Row(NamedTuple):
 
     ``start`` is NaN and the status THROTTLED where StartExecution was refused for longer than its caller was patient.
     ``seconds`` is from start to end; ``error`` is the name, "" where there is none; ``transitions`` are as Standard
-    counts them; ``payload`` is the largest state data or parameters in bytes; ``throttled`` says how many calls Lambda
-    refused; ``usd`` is the cost at list price.
+    counts them, those of Standard executions it started included; ``payload`` is the largest state data or parameters
+    in bytes; ``throttled`` says how many calls Lambda refused; ``usd`` is the cost at list price.
     """
 
     number: int
@@ -337,6 +337,16 @@ def recorded(name: str, runs: Iterable[Any], meter: Meter, prices: Prices, *, se
         rows.append(Row(number, 0.0, 0.0, usage.seconds, run.status, error, usage.transitions, size, 0, cost(usage)))
         total += usage
     return simulation(rows, total, prices, name=name, type=meter.type, seed=seed, asked=len(rows))
+
+
+def used(name: str, type: str, runs: Iterable[tuple[Usage, bool]], prices: Prices, *, seed: int = 0) -> Simulation:
+    """Return the simulation of executions of which is known what each used, and whether it failed."""
+    rows, total, cost = [], Usage(), pricer(prices)
+    for number, (usage, failed) in enumerate(runs):
+        total += usage
+        status = "FAILED" if failed else "SUCCEEDED"
+        rows.append(Row(number, 0.0, 0.0, usage.seconds, status, "", usage.transitions, 0, 0, cost(usage)))
+    return simulation(rows, total, prices, name=name, type=type, seed=seed, asked=len(rows))
 
 
 def largest(events: Sequence[Mapping[str, Any]]) -> int:

@@ -10,11 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sflab.costs import statistics
-from sflab.costs.compare import Comparison, compare, span
+from sflab.costs.compare import Comparison, compare, measure, span
 from sflab.costs.latency import constant, lognormal
 from sflab.costs.prices import load
 from sflab.costs.simulation import Row, Simulation, recorded
-from sflab.costs.usage import Meter
+from sflab.costs.usage import Meter, Usage
 from sflab.errors import SflabError
 
 
@@ -315,6 +315,16 @@ def test_a_callable_is_another_way_to_do_it(simulator):
     assert "Fastest at the median is “quick”" in found.verdict
     assert told[-1] == (600, 600)
     assert found["direct"] == compare({"direct": direct}, n=200, input={"id": 1})["direct"]
+
+
+def test_executions_that_somebody_else_ran():
+    one = Usage(seconds=1.5, transitions=3)
+    one.add("stepfunctions.transition", "each state entered", 3)
+    made = Comparison((measure("mine", "STANDARD", [(one, False), (one, True)], load()),), 2, 0)
+    assert made["mine"].per_million == pytest.approx(75)
+    assert (made["mine"].failures, made["mine"].mean, made["mine"].transitions) == (1, 1500, 3)
+    with pytest.raises(SflabError, match="no execution of 'mine'"):
+        measure("mine", "STANDARD", [], load())
 
 
 def test_what_a_callable_may_return(write):
