@@ -22,13 +22,20 @@ if TYPE_CHECKING:
     from sflab.backends.pricelist import refresh as refresh_prices
     from sflab.backends.replay import Moment, Replayed, replay
     from sflab.backends.rest import RestApi
+    from sflab.backends.simulate import simulate
     from sflab.backends.statemachine import StateMachine
     from sflab.backends.statetest import StateTest
     from sflab.backends.table import table
-    from sflab.costs.compare import compare
+    from sflab.costs import latency
+    from sflab.costs.breakeven import BreakEven, break_even
+    from sflab.costs.compare import Comparison, compare
     from sflab.costs.estimate import bill
-    from sflab.costs.latency import constant, empirical, lognormal, measured
+    from sflab.costs.faults import fault, faults, slow_tail
+    from sflab.costs.latency import cold_start, constant, empirical, lognormal, measured, mixture
     from sflab.costs.prices import load as prices
+    from sflab.costs.simulation import Simulation
+    from sflab.costs.sweep import Sweep, sweep
+    from sflab.costs.traffic import burst, limits, poisson, rate, trace
     from sflab.errors import (
         ApiError,
         BackendError,
@@ -70,6 +77,7 @@ _HOME = {
     # numbers
     "bill": "costs.estimate",
     "compare": "costs.compare",
+    "Comparison": "costs.compare",
     "constant": "costs.latency",
     "estimate": "backends.estimates",
     "empirical": "costs.latency",
@@ -77,6 +85,23 @@ _HOME = {
     "measured": "costs.latency",
     "prices": "costs.prices:load",
     "refresh_prices": "backends.pricelist:refresh",
+    "mixture": "costs.latency",
+    "cold_start": "costs.latency",
+    "latency": "costs",
+    "fault": "costs.faults",
+    "faults": "costs.faults",
+    "slow_tail": "costs.faults",
+    "simulate": "backends.simulate",
+    "Simulation": "costs.simulation",
+    "rate": "costs.traffic",
+    "poisson": "costs.traffic",
+    "burst": "costs.traffic",
+    "trace": "costs.traffic",
+    "limits": "costs.traffic",
+    "break_even": "costs.breakeven",
+    "BreakEven": "costs.breakeven",
+    "sweep": "costs.sweep",
+    "Sweep": "costs.sweep",
     # the workshop
     "check": "workshop.check",
     "patterns": "workshop.patterns",
@@ -95,6 +120,8 @@ __all__ = [
     "AWS",
     "ApiError",
     "BackendError",
+    "BreakEven",
+    "Comparison",
     "Definition",
     "DefinitionError",
     "Diagnostic",
@@ -109,26 +136,42 @@ __all__ = [
     "RestApi",
     "Route",
     "SflabError",
+    "Simulation",
     "StateMachine",
     "StateTest",
     "StatesError",
+    "Sweep",
     "TaskNotFoundError",
     "attach",
     "bill",
+    "break_even",
+    "burst",
     "check",
+    "cold_start",
     "compare",
     "constant",
     "empirical",
     "estimate",
+    "fault",
+    "faults",
+    "latency",
+    "limits",
     "lognormal",
     "measured",
+    "mixture",
     "mock",
     "mock_config",
     "patterns",
+    "poisson",
     "prices",
+    "rate",
     "refresh_prices",
     "replay",
+    "simulate",
+    "slow_tail",
+    "sweep",
     "table",
+    "trace",
 ]
 
 
@@ -136,7 +179,8 @@ def __getattr__(name: str) -> Any:
     if name not in _HOME:
         raise AttributeError(f"module 'sflab' has no attribute {name!r}")
     module, _, attribute = _HOME[name].partition(":")
-    value = getattr(import_module(f"sflab.{module}"), attribute or name)
+    home = import_module(f"sflab.{module}")
+    value = getattr(home, attribute or name, None) or import_module(f"{home.__name__}.{name}")  # `latency` is a module
     globals()[name] = value
     return value
 

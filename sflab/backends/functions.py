@@ -60,7 +60,7 @@ def mock(
         error = "Exception"
     if not callable(result):
         try:
-            json.dumps(result, allow_nan=False)
+            result = json.loads(json.dumps(result, allow_nan=False))  # as it is: what is done to it later is not meant
         except (TypeError, ValueError, RecursionError) as e:
             raise TypeError(f"mock(result=…) must be JSON data or a callable: {e}") from None
     return Mock(result, latency, fail_first, error, cause, submitted)
@@ -124,6 +124,8 @@ def _outcome(
     if isinstance(bound, Mock):
         if bound.fails(command.attempt):
             return None, (bound.error, bound.cause)
+        if not callable(bound.result):
+            return bound.result, None
         work = bound.result
     name = command.resource.rpartition(":")[2] if command.kind == "lambda" else command.state
     context = LambdaContext(name, command.resource, request, command.timeout)

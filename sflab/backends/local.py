@@ -10,7 +10,7 @@ import os
 import random
 import threading
 from collections import ChainMap, Counter, deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -20,6 +20,7 @@ from sflab.asl.model import JSON, read_json
 from sflab.backends.bar import Bar, awaited, shown
 from sflab.backends.buckets import Bucket, access
 from sflab.backends.callbacks import ACCOUNT, Asked, Callbacks
+from sflab.backends.conditions import meet
 from sflab.backends.drivers import EPOCH, Clock, Drive, Replies, Resumed
 from sflab.backends.execution import Execution, History, Outcome
 from sflab.backends.functions import Mock, answer, mock
@@ -35,7 +36,6 @@ from sflab.engine.maprun import Histories
 from sflab.engine.messages import (
     Reply,
     ScheduleTask,
-    TaskFailed,
     TaskSubmitted,
     TaskSucceeded,
 )
@@ -43,8 +43,11 @@ from sflab.errors import ApiError, DefinitionError, Interrupted, TaskNotFoundErr
 
 if TYPE_CHECKING:
     from sflab.backends.account import Account
+    from sflab.backends.conditions import Shared
     from sflab.backends.services import Services
+    from sflab.costs.faults import Faults
     from sflab.costs.latency import Measured
+    from sflab.costs.simulation import Simulation
     from sflab.engine.messages import Command
     from sflab.engine.replay import Due
 
@@ -139,7 +142,8 @@ class Local(Callbacks):
     invokes a Lambda function, as that function. *seed* decides ids, jitter and latencies; *start* is when virtual
     time begins; *rate* how many seconds of the execution pass in one of yours: infinite by default (virtual time: a
     run returns at once), 1 for real time. *latency* gives tasks that have none of their own a duration: a model such
-    as ``sf.measured()``. *objects* are the S3 buckets a Distributed Map reads its items from and writes its results to:
+    as ``sf.measured()`` or ``sf.latency.fit(…)``; *faults* says what goes wrong: ``{"ChargeCard": 0.02}`` or
+    ``sf.faults(…)``. *objects* are the S3 buckets a Distributed Map reads its items from and writes its results to:
     by name, a folder, a dict of texts or bytes by key, or a `sflab.backends.buckets.Store`. *histories* says which
     histories of a Distributed Map's child executions stay, when they have ended: ``"sample"`` (the first 100, 900 more
     at even distances, and 1,000 of those that failed: memory stays bounded), ``"all"``, ``"failed"``, ``"none"``, or a
@@ -166,6 +170,7 @@ class Local(Callbacks):
         start: datetime | None = None,
         rate: float = math.inf,
         latency: Measured | None = None,
+        faults: Mapping[str, Any] | Faults | None = None,
         objects: Mapping[str, Bucket] | None = None,
         histories: str | os.PathLike[str] | Histories = "sample",
         dispatch_rate: Mapping[str, float] | None = None,
@@ -181,6 +186,8 @@ class Local(Callbacks):
         self.objects = dict(objects or {})
         self.functions, self.tasks = dict(functions or {}), dict(tasks or {})
         self.seed, self.rate, self.latency, self.region = seed, rate, latency, region
+        self.faults = _faults(faults) if faults else None
+        self.shared: Shared | None = None  # what a simulation lets executions share
         self.start = EPOCH if start is None else start.timestamp()
         self.executions: Executions[LocalExecution] = Executions()
         self._names: Counter[tuple[str, str]] = Counter()
@@ -263,23 +270,14 @@ class Local(Callbacks):
         """Return a context manager that shows how far long work is; called as ``(done, total)``."""
         return Bar(label, total, unit=unit)
 
-    def simulate(
-        self, machine: StateMachine, input: JSON = None, *, n: int, seed: int | None = None
-    ) -> Iterator[LocalExecution]:
-        """Run *machine* *n* times in virtual time, each with latencies of its own, and give out each when it has ended.
+    def simulate(self, machine: StateMachine, input: JSON = None, **options: Any) -> Simulation:
+        """Run *machine* many times in virtual time: `sflab.backends.simulate.simulate` with this backend.
 
-        Tasks without a latency of their own take what was measured (`sflab.costs.latency.measured`), unless this
-        backend was given a model. The executions are not kept in `executions`.
+        The executions are not kept in `executions`.
         """
-        from sflab.costs.latency import measured
+        from sflab.backends.simulate import simulate
 
-        text = input_text(input)
-        base = self.seed if seed is None else seed
-        model = self.latency or measured()
-        for i in range(n):
-            execution = self._prepare(machine, text, f"sim-{i + 1:06d}", seed=base, latency=model, clock=Clock())
-            self._begin(execution, alone=False)
-            yield execution
+        return simulate(machine, input, local=self, **options)
 
     # ── as the service ───────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -314,7 +312,8 @@ class Local(Callbacks):
         Raises TaskNotFoundError when nothing is bound to it.
         """
         execution = self._prepare(machine, "{}", machine.name, seed=self.seed, latency=None, clock=Clock())
-        replies = self._bound(execution, command, random.Random(f"{self.seed}/{command.state}"))
+        rng = random.Random(f"{self.seed}/{command.state}")
+        replies = self._bound(execution, command, rng, function_name(command))
         return [reply for _, reply in (replies() if callable(replies) else replies)]
 
     def now(self) -> float:
@@ -346,8 +345,10 @@ class Local(Callbacks):
         kind = "execution" if machine.type == "STANDARD" else "express"
         here = f"arn:aws:states:{self.region}:{ACCOUNT}"
         uses = self._names[machine.name, name]  # an Express execution's name may be used again
-        rng = random.Random(f"{seed}/{name}/{uses}" if uses > 1 else f"{seed}/{name}")
-        suffix = "" if machine.type == "STANDARD" else f":{rng.getrandbits(64):016x}"
+        suffix = ""
+        if machine.type == "EXPRESS":
+            rng = random.Random(f"{seed}/{name}/{uses}" if uses > 1 else f"{seed}/{name}")
+            suffix = f":{rng.getrandbits(64):016x}"
         run = Machine(
             machine.program,
             type=machine.type,
@@ -416,13 +417,24 @@ class Local(Callbacks):
             with self._work:
                 self._tokens[command.task_token] = asked
             execution.tokens.append(command.task_token)
-        work = self._bound(execution, command, rng)
+        function = function_name(command)
+        terms = meet(
+            command,
+            function,
+            execution.machine.type,
+            rng=rng,
+            seed=f"{seed}/{name}/{where}/{command.pointer}/{command.attempt}/{command.token}",
+            now=execution.run.now,
+            latency=latency,
+            faults=self.faults,
+            shared=self.shared,
+        )
+        refusal = terms.refusal if terms is not None else None
+        work = self._bound(execution, command, rng, function) if refusal is None else refusal
 
         def finish(replies: Replies) -> Replies:
-            if latency is not None:
-                took = latency.sample(command.resource_type, command.action, execution.machine.type, rng)
-                ends = (TaskSucceeded, TaskFailed)
-                replies = [(delay + took if isinstance(reply, ends) else delay, reply) for delay, reply in replies]
+            if terms is not None:
+                replies = terms.shape(replies)
             if asked is None:
                 return replies
             with self._work:
@@ -434,9 +446,12 @@ class Local(Callbacks):
         return (lambda: finish(work())) if callable(work) else finish(work)
 
     def _bound(
-        self, execution: LocalExecution, command: ScheduleTask, rng: random.Random
+        self, execution: LocalExecution, command: ScheduleTask, rng: random.Random, name: str | None
     ) -> Replies | Callable[[], Replies]:
-        """What is bound to a task: its replies, or a callable that makes them where code of the user has to run."""
+        """What is bound to a task: its replies, or a callable that makes them where code of the user has to run.
+
+        *name* is that of the function it invokes.
+        """
         named = command.kind in ("task", "reader", "writer")
         short = f"{command.resource_type}:{command.action}" if named else command.resource
         plain = short.partition(".")[0] if command.kind == "task" else short
@@ -452,7 +467,6 @@ class Local(Callbacks):
             given = command.parameters
             here = isinstance(given, dict) and given.get("Bucket") in self.objects
             return lambda: [(0.0, access(self.objects if here else self._buckets, command))]
-        name = function_name(command)
         for bound in (name, command.resource) if name is not None else ():
             if bound in self.functions:
                 return _answered(self.functions[bound], command, rng, as_function=True)
@@ -568,6 +582,12 @@ class Local(Callbacks):
         bound = ", ".join(map(str, [*self.functions, *self.tasks][:6]))
         time = "virtual time" if self.rate == math.inf else f"rate {self.rate:g}"
         return f"Local({bound or 'nothing bound'}; {time}, seed {self.seed}, {len(self.executions)} executions)"
+
+
+def _faults(given: Mapping[str, Any] | Faults) -> Faults:
+    from sflab.costs.faults import faults
+
+    return faults(given)
 
 
 def function_name(command: ScheduleTask) -> str | None:

@@ -1,105 +1,116 @@
 """Which of two workflows is cheaper, which is faster, and whether that is more than chance.
 
 Every machine is simulated *n* times by the backend that is handed in; each run is metered from its history, so what is
-compared is what is billed. Percentiles come with intervals from order statistics: the number of runs below a percentile
-is binomial, whatever the distribution, so the interval holds without assuming one. The interval of a difference is put
-together from the two (Zou and Donner 2008, doi:10.1002/sim.3095), and a difference is called real when it excludes 0.
+compared is what is billed. What the numbers can tell is in `sflab.costs.statistics`: percentiles come with intervals
+that assume no distribution, and a difference is called real when its interval excludes 0.
 """
 
 from __future__ import annotations
 
-import io
 import math
-import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
-from decimal import Decimal
+from functools import cached_property
 from html import escape
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from random import Random
+from typing import TYPE_CHECKING, Any, Protocol
 
-from sflab.costs.estimate import Bill, priced
+from sflab.costs import statistics as stats
+from sflab.costs.estimate import Bill
 from sflab.costs.prices import Prices, dollars, html_table, load, text_table
+from sflab.costs.simulation import Row, Simulation, metered, pricer, read_json, recorded, simulation, used, write_json
+from sflab.costs.statistics import Interval, Z, span
 from sflab.costs.usage import Meter, Usage
 from sflab.errors import Interrupted, SflabError
 
 if TYPE_CHECKING:
+    import os
+
     import pandas as pd
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-#: Two-sided: 95 of 100 such intervals hold what they are about.
-_LEVEL = 0.95
-_Z = 1.959963984540054
+_FORMAT = "sflab.comparison/1"
 
 #: The longest an Express execution may take, in ms (Step Functions service quotas).
 _EXPRESS_LIMIT = 300_000
 
 
 class Backend(Protocol):
-    """What can simulate: yields *n* executions, each with a ``status`` and a ``history`` that has ``events``."""
+    """What can simulate."""
 
-    def simulate(self, machine: Any, input: Any, *, n: int, seed: int) -> Iterable[Any]:
-        """Run *machine* *n* times on *input*, with every chance taken from *seed*."""
+    def simulate(self, machine: Any, input: Any, **options: Any) -> Simulation:
+        """Run *machine* many times on *input*, with every chance taken from the option ``seed``."""
         ...
 
 
-class Interval(NamedTuple):
-    """A 95 % interval; an end is NaN where there are too few runs to say."""
-
-    low: float
-    high: float
-
-    @property
-    def excludes_zero(self) -> bool | None:
-        """Whether 0 is outside; None when it cannot be told."""
-        if math.isnan(self.low) or math.isnan(self.high):
-            return None
-        return self.low > 0 or self.high < 0
-
-
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Result:
-    """What *n* executions of one machine took and cost.
-
-    ``durations`` (ms) ascend; ``bill`` is that of a mean execution; ``usd_error`` the standard error of its total;
-    ``transitions`` are the mean number, counted as Standard counts them.
-    """
+    """One of the compared: its name, and the simulation of it."""
 
     name: str
-    type: str
-    durations: tuple[float, ...]
-    bill: Bill
-    usd_error: float
-    failures: int
-    transitions: float
+    simulation: Simulation
+
+    @property
+    def type(self) -> str:
+        """STANDARD, EXPRESS, or CALLABLE."""
+        return self.simulation.type
+
+    @property
+    def durations(self) -> tuple[float, ...]:
+        """How long the executions took, in ms, ascending."""
+        return self.simulation.durations
+
+    @property
+    def bill(self) -> Bill:
+        """The bill of a mean execution."""
+        return self.simulation.bill
+
+    @cached_property
+    def usd_error(self) -> float:
+        """The standard error of the mean cost, in dollars."""
+        return self.simulation.usd_error
+
+    @property
+    def failures(self) -> int:
+        """How many did not succeed."""
+        return self.simulation.failures
+
+    @property
+    def transitions(self) -> float:
+        """The mean number of transitions, counted as Standard counts them."""
+        return self.simulation.transitions
+
+    @cached_property
+    def payload(self) -> int:
+        """The bytes that the largest data of 99 of 100 executions do not exceed."""
+        return stats.quantile(self.simulation.payload, 0.99)
 
     @property
     def n(self) -> int:
         """How many executions."""
-        return len(self.durations)
+        return self.simulation.n
 
     @property
     def mean(self) -> float:
         """The mean duration, in ms."""
-        return math.fsum(self.durations) / self.n
+        return self.simulation.mean
 
     def quantile(self, q: float) -> float:
         """Return the duration (ms) that a share *q* of the executions does not exceed: one that was observed."""
-        return self.durations[min(self.n, max(1, math.ceil(self.n * q - 1e-9))) - 1]
+        return self.simulation.quantile(q)
 
     def interval(self, q: float) -> Interval:
         """Return the 95 % interval (ms) of the quantile, from order statistics."""
-        low, high = _ranks(self.n, q)
-        return Interval(*(self.durations[i - 1] if 1 <= i <= self.n else math.nan for i in (low, high)))
+        return self.simulation.interval(q)
 
     @property
     def per_million(self) -> float:
         """Dollars for a million executions, at list price."""
-        return self.bill.per(1_000_000).usd
+        return self.simulation.per_million
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Comparison:
     """Machines side by side. As a cell's value it shows a table, a sentence in words and one picture.
 
@@ -124,7 +135,7 @@ class Comparison:
 
     @property
     def df(self) -> pd.DataFrame:
-        """One row per machine: percentiles and mean (ms, 95 % intervals), dollars per million, failures, transitions.
+        """One row per machine: percentiles and mean (ms, 95 % intervals), dollars per million, failures, sizes.
 
         Rounded, so that stored outputs can be compared strictly: ms to one decimal, dollars to cents.
         """
@@ -135,9 +146,8 @@ class Comparison:
         for q in (0.5, 0.9, 0.99):
             name = f"p{q * 100:g}"
             columns[f"{name}_ms"] = [r.quantile(q) for r in results]
-            if q != 0.9:
-                columns[f"{name}_low"] = [r.interval(q)[0] for r in results]
-                columns[f"{name}_high"] = [r.interval(q)[1] for r in results]
+            columns[f"{name}_low"] = [r.interval(q)[0] for r in results]
+            columns[f"{name}_high"] = [r.interval(q)[1] for r in results]
         columns["mean_ms"] = [r.mean for r in results]
         frame = pd.DataFrame(columns, index=pd.Index([r.name for r in results], name="machine"), dtype="float64").round(
             1
@@ -146,7 +156,39 @@ class Comparison:
         frame["usd_per_million"] = [round(r.per_million, 2) for r in results]
         frame["failures"] = [r.failures for r in results]
         frame["transitions"] = [round(r.transitions, 2) for r in results]
+        frame["payload_p99"] = [r.payload for r in results]
         return frame
+
+    @property
+    def costs(self) -> pd.DataFrame:
+        """What a million cost, in dollars to the cent: one row per service and item, one column per machine."""
+        import pandas as pd
+
+        lines: dict[tuple[str, str], dict[str, float]] = {}
+        for result in self.results:
+            for line in result.bill.lines:
+                of = lines.setdefault((line.service, line.item), {r.name: 0.0 for r in self.results})
+                of[result.name] += float(line.usd) * 1_000_000
+        index = pd.MultiIndex.from_tuples(list(lines), names=["service", "item"]) if lines else None
+        names = [r.name for r in self.results]
+        return pd.DataFrame(list(lines.values()), index=index, columns=names, dtype="float64").round(2)
+
+    @property
+    def simulations(self) -> dict[str, Simulation]:
+        """The simulation of each, by name: every execution is in there."""
+        return {result.name: result.simulation for result in self.results}
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write it with all its simulations as JSON; compressed where the name ends with ``.gz``."""
+        results = [[r.name, r.simulation.to_json()] for r in self.results]
+        write_json(path, {"format": _FORMAT, "n": self.n, "seed": self.seed, "results": results})
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Comparison:
+        """Read what `save` wrote. Raises SflabError where the file holds something else."""
+        data = read_json(path, _FORMAT)
+        results = tuple(Result(name, Simulation.from_json(each)) for name, each in data["results"])
+        return cls(results, data["n"], data["seed"])
 
     @property
     def verdict(self) -> str:
@@ -155,18 +197,22 @@ class Comparison:
 
     def plot(self) -> Figure:
         """Return the picture as a matplotlib figure: how durations are distributed, and what a million cost."""
-        with _style():
-            return _draw(self.results)
+        from sflab.costs.pictures import draw, style
+
+        with style():
+            return draw(self.results)
 
     def svg(self) -> str:
         """Return the picture as SVG; the same results give the same bytes."""
-        with _style():
-            return _svg(_draw(self.results), f"{self._headline()}: {', '.join(r.name for r in self.results)}")
+        from sflab.costs.pictures import draw, style, svg
+
+        with style():
+            return svg(draw(self.results), f"{self._headline()}: {', '.join(r.name for r in self.results)}")
 
     def _headline(self) -> str:
-        short = [f"{r.n:,} of “{r.name}”" for r in self.results if r.n < self.n]
-        stopped = f"; stopped early: only {', '.join(short)}" if short else ""
-        return f"{self.n:,} executions of each, seed {self.seed}{stopped}"
+        short = " and ".join(f"{r.n:,} of “{r.name}”" for r in self.results if r.n < self.n)
+        early = f", stopped early: only {short}" if short else ""
+        return f"{self.n:,} executions of each, seed {self.seed}{early}"
 
     def _rows(self) -> list[tuple[str, ...]]:
         def with_interval(result: Result, q: float) -> str:
@@ -178,12 +224,13 @@ class Comparison:
                 r.name,
                 r.type,
                 with_interval(r, 0.5),
-                span(r.quantile(0.9)),
+                with_interval(r, 0.9),
                 with_interval(r, 0.99),
                 span(r.mean),
                 f"{r.per_million:,.2f}",
                 f"{r.failures:,}",
                 f"{r.transitions:,.2f}".rstrip("0").rstrip("."),
+                f"{r.payload:,}",
             )
             for r in self.results
         ]
@@ -192,7 +239,18 @@ class Comparison:
         return f"<Comparison of {', '.join(r.name for r in self.results)}: {self._headline()}>"
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
-        head = ("machine", "type", "p50 (95 %)", "p90", "p99 (95 %)", "mean", "$ per million", "failed", "transitions")
+        head = (
+            "machine",
+            "type",
+            "p50 (95 %)",
+            "p90 (95 %)",
+            "p99 (95 %)",
+            "mean",
+            "$ per million",
+            "failed",
+            "transitions",
+            "bytes p99",
+        )
         right = tuple(range(2, len(head)))
         rows, sentences = self._rows(), _verdict(self.results)
         table, words = html_table(head, rows, right=right), "<br>".join(map(escape, sentences))
@@ -214,25 +272,25 @@ class Comparison:
 
 def compare(
     machines: Mapping[str, Any],
-    backend: Backend,
-    input: Any,
+    backend: Backend | None = None,
+    input: Any = None,
     *,
     n: int = 1000,
     seed: int = 0,
     prices: Prices | None = None,
-    memory_mb: int | Mapping[str, int] = 128,
-    architecture: str = "x86_64",
-    start_end: int = 1,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Callable[[int, int], Any] | None = None,
+    **options: Any,
 ) -> Comparison:
     """Simulate every machine *n* times on *input* and compare what it takes and costs.
 
-    *machines* maps a name to a state machine (with ``definition`` and ``type``); *backend* is one that simulates, such
-    as ``Local`` with latency models. Every machine gets the same *seed*. *prices*, *memory_mb*, *architecture* and
-    *start_end* are those of `sflab.costs.estimate.bill`. *progress* is told (executions done, executions in all);
-    by default the backend shows it where it can.
+    *machines* maps a name to a state machine, or to a callable: any other way to do the same, as ``work(input, rng)``.
+    It returns an execution that it ran, or seconds, or a dict of ``seconds`` and, as it likes, ``usage`` (quantities by
+    price item: ``{"lambda.request": 2}``), ``error`` (of one that failed) and ``payload`` (bytes). *backend* is one
+    that simulates, such as ``Local`` with latency models. Every machine gets the same *seed*: they meet the same luck.
+    *options* are those of `sf.simulate`: ``arrivals``, ``limits``, ``latencies``, ``faults``, ``executor``, and what is
+    billed how. *progress* is called with (done, total); without it the backend shows how far it is.
 
-    Raises Interrupted when it is stopped: its ``partial`` is the Comparison of what was simulated until then.
+    Where it is stopped it raises `sflab.errors.Interrupted`, whose ``partial`` is the comparison of what was done.
     """
     if not isinstance(machines, Mapping) or not machines:
         raise ValueError(
@@ -240,109 +298,96 @@ def compare(
         )
     if n < 1:
         raise ValueError(f"n is the number of executions, 1 or more, not {n!r}")
-    if not hasattr(backend, "simulate"):
-        raise SflabError(f"{type(backend).__name__} cannot simulate; compare with a local backend: sf.Local(…)")
-    prices = prices or load()
-    results: list[Result] = []
+    calls = {name for name, machine in machines.items() if not hasattr(machine, "definition")}
+    for name in calls:
+        if not callable(machines[name]):
+            raise TypeError(
+                f"{name!r} is a state machine or a callable(input, rng), not {type(machines[name]).__name__}"
+            )
+    if not hasattr(backend, "simulate") and len(calls) < len(machines):
+        what = "no backend was given" if backend is None else f"{type(backend).__name__} cannot simulate"
+        raise SflabError(f"{what}; compare with a local backend: sf.Local(…)")
+    prices, results = prices or load(), list[Result]()
     shown = getattr(backend, "progress", None)
     with shown("comparing", n * len(machines)) if shown and progress is None else nullcontext(progress) as tell:
-        for name, machine in machines.items():
-            meter = Meter(
-                machine.definition, machine.type, start_end=start_end, memory_mb=memory_mb, architecture=architecture
-            )
-            runs, found = backend.simulate(machine, input, n=n, seed=seed), list[tuple[Usage, bool]]()
+        for place, (name, machine) in enumerate(machines.items()):
+            told = _nowhere if tell is None else _part(tell, place * n, len(machines) * n)
             try:
-                for run in runs:
-                    told = run.billed()
-                    found.append((meter.read(told.events, told.children, told.nested), run.status != "SUCCEEDED"))
-                    if tell is not None:
-                        tell(len(results) * n + len(found), len(machines) * n)
-                results.append(measure(name, meter.type, found, prices))
-            except KeyboardInterrupt:
-                done = f"stopped after {len(found):,} of {n:,} executions of {name!r}"
-                part = [measure(name, meter.type, found, prices)] if found and len(results) < len(machines) else []
-                raise Interrupted(done, Comparison((*results, *part), n, seed)) from None
+                if name in calls:
+                    made = _called(name, machine, input, n=n, seed=seed, prices=prices, progress=told)
+                else:
+                    assert backend is not None  # noqa: S101 - seen to above
+                    made = backend.simulate(machine, input, n=n, seed=seed, prices=prices, progress=told, **options)
+            except KeyboardInterrupt as e:
+                part = e.partial if isinstance(e, Interrupted) else None
+                some = [Result(name, part)] if part is not None and part.n else []
+                done = f"stopped after {some[0].n if some else 0:,} of {n:,} executions of {name!r}"
+                raise Interrupted(done, Comparison((*results, *some), n, seed)) from None
+            if not made.n:
+                raise SflabError(f"the backend simulated no execution of {name!r}")
+            results.append(Result(name, made))
     return Comparison(tuple(results), n, seed)
 
 
-def measure(name: str, type: str, used: Iterable[tuple[Usage, bool]], prices: Prices) -> Result:
-    """Return what was measured of the runs of one design: *used* is what each used, and whether it failed."""
-    total, mean, durations, costs, failures = Usage(), Usage(), [], [], 0
-    unit = {price.item: float(price.usd) for price in prices}
-    for usage, failed in used:
+def measure(name: str, type: str, runs: Iterable[tuple[Usage, bool]], prices: Prices) -> Result:
+    """Return the result of executions that somebody else ran: what each of *runs* used, and whether it failed."""
+    made = used(name, type, runs, prices)
+    if not made.n:
+        raise SflabError(f"there is no execution of {name!r}")
+    return Result(name, made)
+
+
+def _nowhere(done: int, total: int) -> None:
+    """Tell nobody."""
+
+
+def _part(progress: Callable[[int, int], Any], before: int, total: int) -> Callable[[int, int], Any]:
+    return lambda done, _: progress(before + done, total)
+
+
+def _called(
+    name: str,
+    work: Callable[[Any, Random], Any],
+    input: Any,
+    *,
+    n: int,
+    seed: int,
+    prices: Prices,
+    progress: Callable[[int, int], Any] | None,
+) -> Simulation:
+    """Return the simulation of a callable, whose executions are what it says."""
+    rows, total, cost = [], Usage(), pricer(prices)
+    for number in range(n):
+        told = work(input, Random(f"{seed}/{number}"))
+        if hasattr(told, "history"):
+            meter = Meter(told.machine.definition, told.machine.type)
+            one = recorded(name, [told], meter, prices).rows[0]
+            usage = metered(meter, told)
+        else:
+            one, usage = _told(name, told, cost)
         total += usage
-        durations.append(round(usage.seconds * 1000, 3))
-        costs.append(math.fsum(float(q) * unit[item] for (item, _), q in usage.quantities.items()))
-        failures += failed
-    n = len(durations)
-    if not n:
-        raise SflabError(f"the backend simulated no execution of {name!r}")
-    for (item, counted), quantity in total.quantities.items():
-        mean.add(item, counted, quantity / n)
-    mean.notes = total.notes
-    bill = priced(mean, prices, title=f"one {type.capitalize()} execution, the mean of {n:,}")
-    centre = math.fsum(costs) / n
-    error = math.sqrt(math.fsum((cost - centre) ** 2 for cost in costs) / max(1, n - 1) / n)
-    return Result(name, type, tuple(sorted(durations)), bill, error, failures, total.transitions / n)
+        rows.append(one._replace(number=number))
+        if progress is not None and (number % 100 == 99 or number == n - 1):
+            progress(number + 1, n)
+    return simulation(rows, total, prices, name=name, type="CALLABLE", seed=seed, asked=n)
 
 
-# ── statistics ───────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-def _ranks(n: int, q: float) -> tuple[int, int]:
-    """Return the ranks (from 1) of the order statistics between which the quantile *q* lies; 0 or n + 1 for neither.
-
-    How many of *n* runs do not exceed the quantile is binomial(n, q): the low rank is the largest l with
-    P(fewer than l) <= 2.5 %, the high one the smallest u with P(fewer than u) >= 97.5 %.
-    """
-    tail = (1 - _LEVEL) / 2
-    spread = 12 * math.sqrt(n * q * (1 - q)) + 1  # what is further out has no weight a float can hold
-    first, last = max(0, int(n * q - spread)), min(n, int(n * q + spread))
-    log = math.lgamma(n + 1) - math.lgamma(first + 1) - math.lgamma(n - first + 1)
-    weight = math.exp(log + first * math.log(q) + (n - first) * math.log1p(-q))
-    below, low, high = 0.0, first, n + 1
-    for k in range(first, last + 1):  # `below` is P(fewer than k)
-        if below <= tail:
-            low = k
-        below += weight
-        if below >= 1 - tail:
-            high = k + 1
-            break
-        weight *= (n - k) / (k + 1) * q / (1 - q)
-    return low, high
-
-
-def _difference(a: Result, b: Result, q: float) -> tuple[float, Interval]:
-    """Return how much longer *a* takes than *b* at the quantile, in ms, with the interval of it."""
-    x, y = a.quantile(q), b.quantile(q)
-    (low_x, high_x), (low_y, high_y) = a.interval(q), b.interval(q)
-    d = x - y
-    return d, Interval(d - math.hypot(x - low_x, high_y - y), d + math.hypot(high_x - x, y - low_y))
+def _told(name: str, told: Any, cost: Callable[[Usage], float]) -> tuple[Row, Usage]:
+    """Read what a callable returned of one execution."""
+    about = told if isinstance(told, Mapping) else {"seconds": told}
+    seconds, known = about.get("seconds"), {"seconds", "usage", "error", "payload"}
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 <= seconds < math.inf:
+        raise TypeError(f"{name!r} returns an execution, seconds, or a dict with seconds; it returned {told!r}")
+    if unknown := sorted(map(str, set(about) - known)):
+        raise TypeError(f"{name!r} returned {', '.join(unknown)}; a dict has {', '.join(sorted(known))}")
+    usage, error = Usage(seconds=float(seconds)), str(about.get("error") or "")
+    for item, quantity in (about.get("usage") or {}).items():
+        usage.add(item, "as the callable says", quantity)
+    status = "FAILED" if error else "SUCCEEDED"
+    return Row(0, 0.0, 0.0, float(seconds), status, error, 0, int(about.get("payload") or 0), 0, cost(usage)), usage
 
 
 # ── in words ─────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-#: Units of time: their size in ms, their sign and their name.
-_UNITS = ((86_400_000, "d", "days"), (3_600_000, "h", "hours"), (60_000, "min", "minutes"), (1000, "s", "seconds"))
-
-
-def span(ms: float) -> str:
-    """Write a duration: three digits up to two minutes, from there in days, hours, minutes and tenths of a second.
-
-    >>> [span(x) for x in (0, 8.25, 812.4, 3210, -349, 259_201_530)]
-    ['0 ms', '8.25 ms', '812 ms', '3.21 s', '−349 ms', '3 d 1.5 s']
-    """
-    if ms < 0:
-        return f"−{span(-ms)}"
-    if ms < 120_000:
-        value, sign = (ms / 1000, "s") if ms >= 1000 else (ms, "ms")
-        places = 0 if value >= 100 or value == 0 else 1 if value >= 10 else 2
-        return f"{value:.{places}f} {sign}"
-    tenths, parts = round(ms / 100), []
-    for size, sign, _ in _UNITS[:3]:
-        whole, tenths = divmod(tenths, size // 100)
-        parts += [f"{whole:,} {sign}"] if whole else []
-    return " ".join([*parts, *([f"{tenths / 10:g} s"] if tenths else [])])
 
 
 def _bound(ms: float) -> str:
@@ -374,7 +419,7 @@ def _cheaper(results: Sequence[Result]) -> str:
     def against(other: Result) -> str:
         gap, error = other.bill.usd - best.bill.usd, math.hypot(other.usd_error, best.usd_error)
         times = f", {_times(other.bill.usd / best.bill.usd)} as much" if best.bill.exact and gap else ""
-        chance = "" if gap > _Z * error else " (could be chance)" if gap else " (the same)"
+        chance = "" if gap > Z * error else " (could be chance)" if gap else " (the same)"
         return f"{dollars(other.per_million)} for “{other.name}”{times}{chance}"
 
     return f"Cheapest is “{best.name}”: {dollars(best.per_million)} per million, against {_others(ranked, against)}."
@@ -403,7 +448,7 @@ def _others(ranked: Sequence[Result], against: Callable[[Result], str]) -> str:
 
 
 def _gap(slower: Result, faster: Result, q: float) -> str:
-    gap, interval = _difference(slower, faster, q)
+    gap, interval = stats.difference(slower.durations, faster.durations, q)
     if gap == 0:
         return "the same"
     real = interval.excludes_zero
@@ -411,167 +456,3 @@ def _gap(slower: Result, faster: Result, q: float) -> str:
         return f"{span(gap)} more, but {min(slower.n, faster.n):,} executions are too few to tell whether that is real"
     said = "a real difference" if real else "could be chance"
     return f"{span(gap)} more, 95 % between {span(interval.low)} and {span(interval.high)}: {said}"
-
-
-# ── in a picture ─────────────────────────────────────────────────────────────────────────────────────────────────────
-
-#: Okabe and Ito's colours, told apart by everybody; then again with another line.
-_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
-_LINES = ("solid", (0, (5, 1.5)), (0, (1.5, 1.5)))
-_INK, _FAINT, _RULE = "#1f2328", "#656d76", "#d0d7de"
-
-
-@contextmanager
-def _style() -> Iterator[None]:
-    """Matplotlib as it is out of the box, whatever the reader has set, and with bytes that depend on the data only."""
-    import matplotlib as mpl
-    import matplotlib.style
-
-    ours = {
-        "svg.hashsalt": "sflab",
-        "svg.fonttype": "none",
-        "text.parse_math": False,  # a name may hold a $
-        "font.size": 9,
-        "text.color": _INK,
-        "axes.labelcolor": _INK,
-        "xtick.color": _FAINT,
-        "ytick.color": _FAINT,
-    }
-    with mpl.style.context(["default", ours]), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Glyph .* missing from font")  # the reader's fonts will have it
-        yield
-
-
-def _draw(results: Sequence[Result]) -> Figure:
-    from matplotlib.figure import Figure
-
-    class Card(Figure):
-        """A figure that a notebook shows without pyplot."""
-
-        def _repr_svg_(self) -> str:
-            with _style():
-                return _svg(self, ", ".join(r.name for r in results))
-
-    tall = max(3.2, 0.9 + 0.62 * len(results))  # inches; the widest that JupyterLab shows unscaled is 7.9
-    figure = Card(figsize=(7.9, tall), facecolor="white")
-    left = figure.add_axes((0.065, 0.5 / tall, 0.51, 1 - 1.0 / tall))
-    right = figure.add_axes((0.635, 0.2 / tall, 0.355, 1 - 0.7 / tall))
-    for axes, title in ((left, "How long executions take"), (right, "What a million cost")):
-        axes.set_title(title, loc="left", fontsize=10, fontweight="bold", pad=12)
-        axes.set_facecolor("white")
-        for side in ("top", "right"):
-            axes.spines[side].set_visible(False)
-    _draw_durations(left, results)
-    _draw_costs(right, results)
-    return figure
-
-
-def _draw_durations(axes: Axes, results: Sequence[Result]) -> None:
-    scale = _scale(axes, results)
-    for q in (0.5, 0.99):
-        axes.axhline(q, color=_RULE, linewidth=0.8, zorder=0)
-    for i, result in enumerate(results):
-        shares, times = _steps(result)
-        colour, line = _look(i)
-        axes.plot(
-            [scale(t) for t in times], shares, color=colour, linestyle=line, linewidth=1.8, drawstyle="steps-post"
-        )
-        for q in (0.5, 0.99):
-            axes.plot(scale(result.quantile(q)), q, "o", color=colour, markersize=5, markeredgecolor="white", zorder=3)
-    axes.set_ylim(0, 1.02)
-    axes.set_yticks([0, 0.25, 0.5, 0.75, 0.99], ["0 %", "25 %", "50 %", "75 %", "99 %"])
-    axes.tick_params(length=3, color=_RULE)
-    for side in ("left", "bottom"):
-        axes.spines[side].set_color(_RULE)
-
-
-def _scale(axes: Axes, results: Sequence[Result]) -> Callable[[float], float]:
-    """Set up the axis of time; returns what turns ms into its unit.
-
-    Times far apart get a logarithmic axis. Times that differ little beside what all have in common, such as a long
-    Wait, are drawn as what they are above it. The last per cent runs out of the frame: it would squeeze the other 99.
-    """
-    from matplotlib.ticker import LogLocator
-
-    medians = [r.quantile(0.5) for r in results]
-    first, last = min(r.durations[0] for r in results), max(r.quantile(0.99) for r in results)
-    base = math.floor(first / 1000) * 1000.0 if last - first < 0.02 * first else 0.0
-    size, _, unit = next((u for u in _UNITS if last - base >= 1.5 * u[0]), (1, "ms", "milliseconds"))
-    beyond = f" above {span(base)}" if base else ""
-    if min(medians) > 0 and max(medians) / min(medians) > 12:
-        axes.set_xscale("log")
-        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-        axes.xaxis.set_minor_locator(LogLocator(subs=()))
-        axes.set_xlim(0.8 * min(r.quantile(0.01) for r in results) / size, 1.25 * last / size)
-    else:
-        axes.set_xlim(0, 1.1 * (last - base) / size or 1)
-    axes.xaxis.set_major_formatter(lambda x, _: f"{x:,.6g}")
-    axes.set_xlabel(f"{unit}{beyond}", color=_FAINT, loc="right", labelpad=1)
-    return lambda ms: (ms - base) / size
-
-
-def _steps(result: Result) -> tuple[list[float], list[float]]:
-    """Return the empirical distribution function as at most some 400 points: enough for a picture, and no megabyte."""
-    n = result.n
-    ranks = sorted({min(n, max(1, round(n * i / 380))) for i in range(381)} | set(range(max(1, n - 20), n + 1)))
-    return [0.0, *(rank / n for rank in ranks)], [result.durations[0], *(result.durations[rank - 1] for rank in ranks)]
-
-
-def _draw_costs(axes: Axes, results: Sequence[Result]) -> None:
-    most = max(r.per_million for r in results) or 1
-    for i, result in enumerate(results):
-        colour, start = _look(i)[0], 0.0
-        services = result.bill.by_service()
-        for k, usd in enumerate(services.values()):
-            tint = _tint(colour, 0.66 * k / max(1, len(services) - 1))
-            axes.barh(i, float(usd) * 1_000_000, 0.26, start, color=tint)
-            start += float(usd) * 1_000_000
-        axes.text(0, i - 0.17, _short(result.name), va="bottom", fontweight="bold", color=colour)
-        axes.text(start + most * 0.015, i, _whole(result.per_million), va="center")
-        axes.text(0, i + 0.17, _shares(services), va="top", fontsize=6.6, color=_FAINT)
-    axes.set_xlim(0, most * (1.04 + 0.034 * max(len(_whole(r.per_million)) for r in results)))  # room for the amounts
-    axes.set_ylim(len(results) - 0.5, -0.5)
-    axes.set_xticks([])
-    axes.set_yticks([])
-    for side in ("left", "bottom"):
-        axes.spines[side].set_visible(False)
-
-
-def _shares(services: Mapping[str, Decimal]) -> str:
-    """Say what a bill is made of, largest first, as much of it as there is room for."""
-    total = sum(services.values()) or Decimal(1)
-    out = ""
-    for service, usd in sorted(services.items(), key=lambda item: -item[1]):
-        part = f"{' · ' if out else ''}{service} {100 * usd / total:.0f} %"
-        if 100 * usd < total or len(out + part) > 52:
-            break
-        out += part
-    return out
-
-
-def _whole(usd: float) -> str:
-    """Write an amount; from ten thousand dollars on without the cents."""
-    return f"${usd:,.0f}" if usd >= 10_000 else dollars(usd)
-
-
-def _look(i: int) -> tuple[str, Any]:
-    """Return the colour and the line of the machine at place *i*."""
-    return _COLOURS[i % len(_COLOURS)], _LINES[i // len(_COLOURS) % len(_LINES)]
-
-
-def _tint(colour: str, share: float) -> str:
-    """Mix *share* of white into a colour."""
-    parts = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
-    return "#" + "".join(f"{round(part + (255 - part) * share):02x}" for part in parts)
-
-
-def _short(name: str) -> str:
-    name = " ".join(name.split())
-    return name if len(name) <= 28 else f"{name[:27]}…"
-
-
-def _svg(figure: Figure, title: str) -> str:
-    out = io.StringIO()
-    figure.savefig(out, format="svg", metadata={"Title": title, "Date": None, "Creator": None})
-    text = out.getvalue()
-    return text[text.index("<svg") :]

@@ -6,13 +6,15 @@ they compare, print as the call that makes them, and nest.
 
 `measured` makes a `Measured` from ``data/latency``, whose rows say source, date, and whether a number was measured,
 derived from measurements, or assumed. It answers for a task: ``sample(resource_type, action, workflow_type, rng)``.
+`fit` learns one from histories. `cold_share` says how often a function starts cold at a rate of arrivals.
 """
 
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from random import Random
 from statistics import NormalDist
@@ -24,6 +26,8 @@ from sflab.errors import SflabError
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from sflab.costs.fitting import Fit
 
 _NORMAL = NormalDist()
 _Z99 = _NORMAL.inv_cdf(0.99)
@@ -117,6 +121,29 @@ class Sum:
         return " + ".join(map(repr, self.parts))
 
 
+@dataclass(frozen=True, slots=True)
+class ColdStart:
+    """The time of a warm environment, and in a *share* of the cases that of ``start`` before it.
+
+    Where a simulation keeps the environments of a function (`sflab.costs.traffic.limits` with ``keep_alive``), it says
+    itself which call starts cold.
+    """
+
+    warm: Model
+    start: Sum
+    share: float
+
+    def sample(self, rng: Random, *, cold: bool | None = None) -> float:
+        """Draw whether it starts cold, unless told, then how long it takes."""
+        u = rng.random()
+        if not (u >= 1 - self.share if cold is None else cold):
+            return self.warm.sample(rng)
+        return math.fsum([model.sample(rng) for model in (*self.start.parts, self.warm)])
+
+    def __repr__(self) -> str:
+        return f"cold_start({self.warm!r}, {', '.join(map(repr, self.start.parts))}, share={self.share:g})"
+
+
 # ── as one writes them ───────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -154,9 +181,40 @@ def mixture(*parts: tuple[float, Model]) -> Mixture:
     return Mixture(parts)
 
 
-def cold_start(warm: Model, *start: Model, share: float = 0.01) -> Mixture:
-    """Return the model that takes *warm*, and in a *share* of the cases the times of *start* on top."""
-    return mixture((1 - share, warm), (share, Sum((*start, warm))))
+def cold_start(warm: Model, *start: Model, share: float = 0.01) -> ColdStart:
+    """Return the model that takes *warm*, and in a *share* of the cases the times of *start* on top.
+
+    `cold_share` says what the share is at a rate of arrivals.
+    """
+    if not 0 <= share <= 1:
+        raise ValueError(f"share is between 0 and 1: how many of the calls start cold, not {share!r}")
+    return ColdStart(warm, Sum(start), share)
+
+
+def cold_share(*, per_second: float, seconds: float, keep_alive: float = 600.0) -> float:
+    """Return the share of calls that start cold when *per_second* of them arrive at random, each taking *seconds*.
+
+    An environment is kept for *keep_alive* seconds after its last call. How long AWS keeps one is not documented, and
+    observed to vary: the default is an assumption. So is that a call takes the environment that was used last. The
+    share is that of 50,000 calls after the first 5,000, always the same ones.
+    """
+    if not per_second > 0:
+        raise ValueError(f"per_second is how many calls arrive in a second, more than 0, not {per_second!r}")
+    took, keep = _duration("seconds", seconds), _duration("keep_alive", keep_alive)
+    rng, at, cold = Random("cold starts"), 0.0, 0
+    busy, idle = deque[float](), deque[float]()  # when each is or was free: all take as long, so in order
+    for number in range(-5_000, 50_000):
+        at -= math.log1p(-rng.random()) / per_second
+        while busy and busy[0] <= at:
+            idle.append(busy.popleft())
+        while idle and at - idle[0] > keep:
+            idle.popleft()
+        if idle:
+            idle.pop()
+        elif number >= 0:
+            cold += 1
+        busy.append(at + took)
+    return cold / 50_000
 
 
 def _duration(name: str, seconds: float) -> float:
@@ -190,20 +248,45 @@ class Measured:
     """How long a task takes beyond what its Lambda function does itself, by workflow type and service.
 
     ``steps`` holds the workflow service's own time per task by workflow type, ``calls`` the time of a call by
-    ``service:action``, ``service:*`` or ``*``; the most specific one counts. ``facts`` are the rows they were made of.
+    ``service:action``, ``service:*`` or ``*``; the most specific one counts. ``functions`` are calls of the Lambda
+    functions that have a runtime and memory of their own, by name. ``tasks`` are whole tasks, what the function or
+    service does included, by state name, function name or resource: they count before any other, and before the latency
+    that a mock has. ``facts`` are the rows they were made of.
     """
 
     steps: Mapping[str, Model]
     calls: Mapping[str, Model]
     facts: tuple[Fact, ...] = ()
+    functions: Mapping[str, Model] = field(default_factory=dict)
+    tasks: Mapping[str, Model] = field(default_factory=dict)
 
-    def sample(self, resource_type: str, action: str, workflow_type: str, rng: Random) -> float:
+    def sample(
+        self,
+        resource_type: str,
+        action: str,
+        workflow_type: str,
+        rng: Random,
+        *,
+        function: str | None = None,
+        cold: bool | None = None,
+    ) -> float:
         """Draw the seconds of one task: the workflow's own time and the call's.
 
         *resource_type* and *action* are as in TaskScheduled: ``lambda``, ``invoke``; ``sqs``,
         ``sendMessage.waitForTaskToken``. What follows an accepted request (a job, a callback) is not included.
+        *function* is the name of the Lambda function, *cold* whether it starts cold, where that is known.
         """
-        return self.step(workflow_type, rng) + self.call(resource_type, action).sample(rng)
+        model = self.functions.get(function) if function is not None and self.functions else None
+        model = model or self.call(resource_type, action)
+        return self.step(workflow_type, rng) + _sampled(model, rng, cold)
+
+    def whole(self, names: Iterable[str | None]) -> Model | None:
+        """Return the model of a whole task by the first of its *names* that has one."""
+        return next((self.tasks[name] for name in names if name is not None and name in self.tasks), None)
+
+    def whole_sample(self, model: Model, workflow_type: str, rng: Random, *, cold: bool | None = None) -> float:
+        """Draw the seconds of a task that has a *model* of its own: the workflow's own time and the task's."""
+        return self.step(workflow_type, rng) + _sampled(model, rng, cold)
 
     def step(self, workflow_type: str, rng: Random) -> float:
         """Draw the seconds the workflow service itself takes to go on to a state."""
@@ -221,10 +304,23 @@ class Measured:
         raise SflabError(f"no latency for {service}:{action}; give one with using({{'{service}:*': lognormal(…)}})")
 
     def using(self, models: Mapping[str, Model]) -> Measured:
-        """Return a copy with *models* put in, by ``service:action``, ``service:*``, ``*`` or workflow type."""
+        """Return a copy with *models* put in.
+
+        A key is a workflow type, a call (``service:action``, ``service:*``, ``*``), or a whole task: a state's name, a
+        Lambda function's, or a resource's ARN.
+        """
+        for key, model in models.items():
+            if not hasattr(model, "sample"):
+                raise TypeError(f"{key!r} needs a model such as sf.constant(0.2) or sf.lognormal(…), not {model!r}")
         steps = {key: model for key, model in models.items() if key in self.steps}
-        calls = {key: model for key, model in models.items() if key not in steps}
-        return replace(self, steps={**self.steps, **steps}, calls={**self.calls, **calls})
+        calls = {key: model for key, model in models.items() if key == "*" or key.count(":") == 1}
+        tasks = {key: model for key, model in models.items() if key not in steps and key not in calls}
+        return replace(
+            self,
+            steps={**self.steps, **steps},
+            calls={**self.calls, **calls},
+            tasks={**self.tasks, **tasks},
+        )
 
     @property
     def df(self) -> pd.DataFrame:
@@ -236,12 +332,13 @@ class Measured:
         return frame.astype({"n": "Int64"})
 
     def __repr__(self) -> str:
-        return f"<Measured: {len(self.steps)} workflow types, {len(self.calls)} calls>"
+        more = "".join(f", {len(x)} {name}" for name, x in (("functions", self.functions), ("tasks", self.tasks)) if x)
+        return f"<Measured: {len(self.steps)} workflow types, {len(self.calls)} calls{more}>"
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
         basis = {f"{f.service}:{f.action}".removesuffix(":*"): f.basis for f in self.facts if f.part == "call"}
         basis |= {f.workflow: f.basis for f in self.facts if f.part == "step"}
-        models = {**self.steps, **self.calls}
+        models = {**self.steps, **self.calls, **self.functions, **self.tasks}
         rows = [(key, basis.get(key.removesuffix(":*"), ""), repr(model)) for key, model in models.items()]
         return {"text/plain": text_table(("of", "basis", "seconds"), rows)}
 
@@ -252,11 +349,13 @@ def measured(
     memory_mb: int = 512,
     architecture: str = "x86_64",
     cold_share: float = 0.01,
+    functions: Mapping[str, Mapping[str, Any]] | None = None,
     directory: str | Path | None = None,
 ) -> Measured:
     """Return what ``data/latency`` knows: workflow steps, calls to services, and Lambda with its cold starts.
 
-    The function is of *runtime*, *memory_mb* and *architecture*; a *cold_share* of its calls starts cold. Raises
+    A function is of *runtime*, *memory_mb* and *architecture*; a *cold_share* of its calls starts cold. *functions*
+    says what is different for some, by name: ``{"Resize": {"runtime": "java21", "cold_share": 0.2}}``. Raises
     SflabError naming the runtimes or sizes there are when no cold start was measured for those given.
     """
     folder = Path(directory) if directory is not None else data_directory("latency")
@@ -268,9 +367,39 @@ def measured(
             key = "*" if fact.service == "*" else f"{fact.service}:{fact.action}"
             calls[key] = lognormal(p50=fact.p50, p99=fact.p99)
     sandbox = next(lognormal(p50=f.p50, p99=f.p99) for f in facts if f.part == "sandbox")
-    init = _init(read_rows(folder / "coldstart.csv"), runtime, memory_mb, architecture)
-    calls["lambda:invoke"] = cold_start(calls["lambda:invoke"], sandbox, init, share=cold_share)
-    return Measured(steps, calls, facts)
+    rows, warm = read_rows(folder / "coldstart.csv"), calls["lambda:invoke"]
+    usual = {"runtime": runtime, "memory_mb": memory_mb, "architecture": architecture, "cold_share": cold_share}
+
+    def invoked(about: Mapping[str, Any]) -> ColdStart:
+        if unknown := sorted(set(about) - set(usual)):
+            raise ValueError(f"a function has {', '.join(usual)}, not {', '.join(unknown)}")
+        *what, share = ({**usual, **about}[name] for name in usual)
+        return cold_start(warm, sandbox, _init(rows, *what), share=share)
+
+    calls["lambda:invoke"] = invoked({})
+    return Measured(steps, calls, facts, {name: invoked(about) for name, about in (functions or {}).items()})
+
+
+def latencies(given: Any) -> Measured:
+    """Return *given* as a `Measured`: itself, what was measured with the models of a dict put in, or that alone."""
+    if given is None:
+        return measured()
+    if isinstance(given, Mapping):
+        return measured().using(given)
+    if isinstance(given, Measured):
+        return given
+    raise TypeError(f"latencies are sf.measured(…), sf.latency.fit(…) or a dict of models, not {type(given).__name__}")
+
+
+def fit(histories: Any, **options: Any) -> Fit:
+    """Learn models from executions that ran: `sflab.costs.fitting.fit`."""
+    from sflab.costs.fitting import fit as learned
+
+    return learned(histories, **options)
+
+
+def _sampled(model: Model, rng: Random, cold: bool | None) -> float:  # noqa: FBT001 - as everywhere in this file
+    return model.sample(rng, cold=cold) if isinstance(model, ColdStart) else model.sample(rng)
 
 
 def _fact(row: Mapping[str, str]) -> Fact:

@@ -147,11 +147,11 @@ def test_an_interrupted_comparison_has_what_was_done() -> None:
         return {}
 
     local = sf.Local(functions={"A": counted, "B": sf.mock({}, latency=1)})
-    with pytest.raises(Interrupted, match="stopped after 29 of 100 executions of 'second'") as caught:
+    with pytest.raises(Interrupted, match="stopped after 20 of 100 executions of 'second'") as caught:
         sf.compare({"first": TWO, "second": TWO}, local, {}, n=100)
     part = caught.value.partial
-    assert [r.n for r in part.results] == [100, 29]
-    assert "stopped early: only 29 of “second”" in part._repr_mimebundle_()["text/plain"]
+    assert [r.n for r in part.results] == [100, 20]
+    assert "stopped early: only 20 of “second”" in part._repr_mimebundle_()["text/plain"]
     assert len(part.df) == 2
 
 

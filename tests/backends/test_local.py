@@ -222,8 +222,8 @@ def test_an_express_execution_has_an_express_arn_and_five_minutes():
 
 def test_simulating_gives_every_run_a_latency_of_its_own_and_keeps_none():
     local = sf.Local(functions={"charge-card": sf.mock(1)}, latency=None)
-    took = [run.seconds for run in local.simulate(task(), n=20, seed=3)]
-    assert took == [run.seconds for run in local.simulate(task(), n=20, seed=3)]
+    took = [row.seconds for row in local.simulate(task(), n=20, seed=3).rows]
+    assert took == [row.seconds for row in local.simulate(task(), n=20, seed=3).rows]
     assert len(set(took)) > 10
     assert min(took) > 0
     assert local.executions == []

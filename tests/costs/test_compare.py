@@ -9,9 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sflab.costs import compare as module
-from sflab.costs.compare import compare, span
+from sflab.costs import statistics
+from sflab.costs.compare import Comparison, compare, measure, span
 from sflab.costs.latency import constant, lognormal
+from sflab.costs.prices import load
+from sflab.costs.simulation import Row, Simulation, recorded
+from sflab.costs.usage import Meter, Usage
 from sflab.errors import SflabError
 
 
@@ -21,7 +24,11 @@ class Simulator:
     def __init__(self, writer, model, *, broken=0.0):
         self.writer, self.model, self.broken = writer, model, broken
 
-    def simulate(self, machine, input, *, n, seed):
+    def simulate(self, machine, input, *, n, seed, prices, progress=None):
+        meter = Meter(machine.definition, machine.type)
+        return recorded("machine", self.runs(machine, n, seed), meter, prices, seed=seed)
+
+    def runs(self, machine, n, seed):
         for i in range(n):
             rng = random.Random(f"{seed}/{i}")
             write = self.writer()
@@ -33,8 +40,14 @@ class Simulator:
             yield SimpleNamespace(
                 status="FAILED" if failed else "SUCCEEDED",
                 history=SimpleNamespace(events=write.events),
+                billed=told(write),
                 map_runs=[],
             )
+
+
+def told(write):
+    """What an execution says for its bill."""
+    return lambda: SimpleNamespace(events=write.events, children=(), nested=())
 
 
 def machine(type="STANDARD", calls=3, slow=1.0, waits=0.0):
@@ -54,7 +67,7 @@ def two(simulator):
 def test_the_table(two):
     frame = two.df
     assert list(frame.index) == ["saga", "express"]
-    assert [str(t) for t in frame.dtypes[1:]] == ["float64"] * 9 + ["int64", "float64"]
+    assert [str(t) for t in frame.dtypes[1:]] == ["float64"] * 11 + ["int64", "float64", "int64"]
     assert frame.columns[0] == "type"
     assert (frame["p50_low"] <= frame["p50_ms"]).all()
     assert (frame["p50_ms"] <= frame["p50_high"]).all()
@@ -111,8 +124,8 @@ def test_what_could_be_chance_is_called_so(write):
     class Shifted(Simulator):
         """The second machine meets other luck."""
 
-        def simulate(self, machine, input, *, n, seed):
-            return super().simulate(machine, input, n=n, seed=seed + machine.calls)
+        def runs(self, machine, n, seed):
+            return super().runs(machine, n, seed + machine.calls)
 
     simulator = Shifted(type(write), lognormal(p50=0.1, p99=0.9))
     few = compare({"a": machine(calls=3), "b": machine(calls=3, slow=1.02)}, simulator, {}, n=60)
@@ -209,7 +222,8 @@ def test_bad_input(simulator, arguments, said):
 def test_a_backend_that_cannot_simulate(write):
     with pytest.raises(SflabError, match=r"object cannot simulate; compare with a local backend: sf\.Local"):
         compare({"a": machine()}, object(), {})
-    nothing = SimpleNamespace(simulate=lambda *_, **__: [])
+    empty = recorded("machine", [], Meter(machine().definition), load())
+    nothing = SimpleNamespace(simulate=lambda *_, **__: empty)
     with pytest.raises(SflabError, match="no execution of 'a'"):
         compare({"a": machine()}, nothing, {})
 
@@ -223,7 +237,7 @@ def weight(n, q, k):
 
 @given(st.integers(1, 300), st.sampled_from([0.5, 0.9, 0.99]))
 def test_ranks_are_the_tightest_that_hold(n, q):
-    low, high = module._ranks(n, q)
+    low, high = statistics.ranks(n, q)
     below = lambda k: sum(weight(n, q, i) for i in range(k))  # noqa: E731 - P(fewer than k)
     assert below(low) <= 0.025 + 1e-9
     assert low == n or below(low + 1) > 0.025 - 1e-9
@@ -236,9 +250,8 @@ def test_intervals_hold_what_they_are_about():
     model, rng, held = lognormal(p50=1, p99=5), random.Random(11), {0.5: 0, 0.99: 0}
     for _ in range(300):
         values = tuple(sorted(model.sample(rng) for _ in range(500)))
-        result = module.Result("x", "STANDARD", values, bill=None, usd_error=0, failures=0, transitions=0)
         for q in held:
-            low, high = result.interval(q)
+            low, high = statistics.interval(values, q)
             held[q] += low <= model.quantile(q) <= high
     assert all(0.92 <= hits / 300 <= 0.995 for hits in held.values()), held
 
@@ -259,6 +272,85 @@ def test_intervals_hold_what_they_are_about():
 )
 def test_durations_in_the_unit_that_suits_them(ms, written):
     assert span(ms) == written
+
+
+# ── kept, and other ways to do the same ──────────────────────────────────────────────────────────────────────────────
+
+
+def test_it_is_saved_whole(two, tmp_path):
+    for name in ("two.json", "two.json.gz"):
+        two.save(tmp_path / name)
+        again = Comparison.load(tmp_path / name)
+        assert again == two
+        assert again._repr_mimebundle_() == two._repr_mimebundle_()
+    assert (tmp_path / "two.json.gz").stat().st_size < (tmp_path / "two.json").stat().st_size / 3
+    with pytest.raises(SflabError, match=r"expected a file of format 'sflab\.simulation/1'"):
+        Simulation.load(tmp_path / "two.json")
+    with pytest.raises(SflabError, match="no such file"):
+        Comparison.load(tmp_path / "three.json")
+
+
+def test_the_breakdown_adds_up(two):
+    assert list(two.costs.columns) == ["saga", "express"]
+    assert two.costs.loc[("stepfunctions", "transition")].tolist() == [100.0, 0.0]
+    assert two.costs.sum().tolist() == pytest.approx(two.df["usd_per_million"].tolist(), abs=0.05)
+
+
+def test_a_callable_is_another_way_to_do_it(simulator):
+    seen = []
+
+    def direct(input, rng):
+        seen.append(input)
+        error = "Timeout" if rng.random() < 0.2 else None
+        return {"seconds": rng.uniform(1, 2), "usage": {"lambda.request": 2}, "error": error, "payload": 70}
+
+    told = []
+    found = compare(
+        {"saga": machine(), "direct": direct, "quick": lambda given, rng: 0.25},
+        simulator,
+        {"id": 1},
+        n=200,
+        progress=lambda done, total: told.append((done, total)),
+    )
+    assert seen == [{"id": 1}] * 200
+    assert found["direct"].per_million == pytest.approx(0.4)
+    assert 1000 < found["direct"].quantile(0.5) < 2000
+    assert 20 < found["direct"].failures < 60
+    assert found["direct"].payload == 70
+    assert (found["quick"].type, found["quick"].quantile(0.99)) == ("CALLABLE", 250)
+    assert "Fastest at the median is “quick”" in found.verdict
+    assert told[-1] == (600, 600)
+    assert found["direct"] == compare({"direct": direct}, n=200, input={"id": 1})["direct"]
+
+
+def test_executions_that_somebody_else_ran():
+    one = Usage(seconds=1.5, transitions=3)
+    one.add("stepfunctions.transition", "each state entered", 3)
+    made = Comparison((measure("mine", "STANDARD", [(one, False), (one, True)], load()),), 2, 0)
+    assert made["mine"].per_million == pytest.approx(75)
+    assert (made["mine"].failures, made["mine"].mean, made["mine"].transitions) == (1, 1500, 3)
+    with pytest.raises(SflabError, match="no execution of 'mine'"):
+        measure("mine", "STANDARD", [], load())
+
+
+def test_what_a_callable_may_return(write):
+    write("ExecutionStarted")
+    write("PassStateEntered", 1.5, name="P", input='"é"')
+    write("ExecutionSucceeded", 0.5)
+    run = SimpleNamespace(
+        status="SUCCEEDED",
+        history=SimpleNamespace(events=write.events),
+        billed=told(write),
+        map_runs=[],
+        machine=machine(calls=0),
+    )
+    found = compare({"ran": lambda given, rng: run}, n=3)
+    assert found["ran"].simulation.rows[2] == Row(2, 0.0, 0.0, 2.0, "SUCCEEDED", "", 2, 4, 0, 0.00005)
+    for wrong in ("soon", -1, {"took": 1}, {"seconds": 1, "usd": 3}):
+        with pytest.raises(TypeError, match="'odd' return"):
+            compare({"odd": lambda given, rng, wrong=wrong: wrong}, n=1)
+    with pytest.raises(TypeError, match="'odd' is a state machine or a callable"):
+        compare({"odd": 3}, n=1)
 
 
 def test_importing_is_light():

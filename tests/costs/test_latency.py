@@ -47,7 +47,7 @@ def test_constant_empirical_mixture_and_cold_start():
     drawn = [start.sample(rng) for _ in range(4000)]
     assert set(drawn) == {1, 6}
     assert drawn.count(6) / 4000 == pytest.approx(0.25, abs=0.03)
-    assert repr(start) == "mixture((0.75, constant(1)), (0.25, constant(5) + constant(1)))"
+    assert repr(start) == "cold_start(constant(1), constant(5), share=0.25)"
 
 
 @pytest.mark.parametrize(
@@ -60,7 +60,7 @@ def test_constant_empirical_mixture_and_cold_start():
         (lambda: latency.lognormal(p50=0, p99=1), "0 < p50 <= p99"),
         (lambda: latency.empirical([]), "at least one"),
         (lambda: latency.mixture((0.5, latency.constant(1))), "add up to 1"),
-        (lambda: latency.cold_start(latency.constant(1), share=2), "none is negative"),
+        (lambda: latency.cold_start(latency.constant(1), share=2), "share is between 0 and 1"),
     ],
 )
 def test_bad_parameters(make, said):
@@ -118,3 +118,57 @@ def test_it_draws_itself():
     assert "assumed" in model._repr_mimebundle_()["text/plain"]
     assert list(model.df.columns[:4]) == ["part", "workflow", "service", "action"]
     assert str(model.df["n"].dtype) == "Int64"
+
+
+# ── who starts cold, and tasks that have models of their own ─────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("per_second", "seconds", "keep_alive"), [(0.001, 0, 600), (0.01, 0, 60), (1, 0, 0.5), (0.2, 0, 600)]
+)
+def test_one_environment_starts_cold_after_a_long_gap(per_second, seconds, keep_alive):
+    """A call that takes no time needs one environment: cold where no other came for so long, exp(-rate x keep)."""
+    share = latency.cold_share(per_second=per_second, seconds=seconds, keep_alive=keep_alive)
+    assert share == pytest.approx(math.exp(-per_second * keep_alive), abs=0.01)
+
+
+def test_more_traffic_starts_cold_less_often_and_longer_calls_more():
+    shares = [latency.cold_share(per_second=rate, seconds=0.5, keep_alive=20) for rate in (0.01, 0.1, 1, 10)]
+    assert shares == sorted(shares, reverse=True)
+    quick, slow = (latency.cold_share(per_second=2, seconds=s, keep_alive=5) for s in (0.05, 5))
+    assert quick < slow
+    with pytest.raises(ValueError, match="more than 0"):
+        latency.cold_share(per_second=0, seconds=1)
+
+
+def test_functions_have_runtimes_of_their_own():
+    model = latency.measured(functions={"Resize": {"runtime": "java21", "memory_mb": 1024, "cold_share": 1}})
+
+    def mean(function, cold=None):
+        rng = Random(1)
+        return (
+            sum(model.sample("lambda", "invoke", "STANDARD", rng, function=function, cold=cold) for _ in range(500))
+            / 500
+        )
+
+    assert mean("Resize") > mean("Other") + 0.3
+    assert mean("Resize", cold=False) == pytest.approx(mean("Other", cold=False))
+    assert mean("Other", cold=True) > mean("Other") + 0.15
+    with pytest.raises(ValueError, match="a function has runtime, memory_mb, architecture, cold_share, not ram"):
+        latency.measured(functions={"f": {"ram": 1}})
+
+
+def test_a_whole_task_is_named_by_state_function_or_arn():
+    arn = "arn:aws:lambda:us-east-1:123456789012:function:f"
+    model = latency.measured().using(
+        {"Charge": latency.constant(1), arn: latency.constant(2), "s3:*": latency.constant(3)}
+    )
+    assert model.whole(("Charge", "f", arn)) == latency.constant(1)
+    assert model.whole(("Pack", None, arn)) == latency.constant(2)
+    assert model.whole(("Pack", None)) is None
+    assert model.call("s3", "getObject") == latency.constant(3)
+    assert latency.latencies({"Charge": latency.constant(1)}).tasks == {"Charge": latency.constant(1)}
+    with pytest.raises(TypeError, match="'Charge' needs a model"):
+        latency.measured().using({"Charge": 3})
+    with pytest.raises(TypeError, match="latencies are"):
+        latency.latencies(3)
