@@ -76,6 +76,8 @@ function upTo(rows, id) {
 
 // ── the panel ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
+// What DescribeMapRun counts → how such a child execution looks.
+const COUNTED = [["succeeded", "SUCCEEDED"], ["failed", "FAILED"], ["timedOut", "TIMED_OUT"], ["aborted", "ABORTED"], ["running", "RUNNING"], ["pending", "IDLE"]];
 const TOKEN = /"(?:[^"\\]|\\.)*"|-?\d[\d.eE+-]*|true|false|null|[{}[\],:]/g;
 
 /** JSON text, set out and coloured without changing a number; null if it is not JSON. With *unfold*, JSON and lines inside strings too. */
@@ -338,7 +340,7 @@ class Panel {
     const at = chosen ? chosen.index : -1;
     const label = `Which ${what} of ${name}`;
     const select = h("select", { "aria-label": label, onchange: (e) => pick(e.target.value === "" ? null : Number(e.target.value)) },
-      h("option", { value: "", selected: at < 0 }, `all ${rounds.length.toLocaleString("en")} ${what}s of ${name}`),
+      h("option", { value: "", selected: at < 0 }, `all ${(children?.counts.total ?? rounds.length).toLocaleString("en")} ${what}s of ${name}`),
       listed.map(([n, status]) => h("option", { value: n, selected: n === at }, `${what} ${n} of ${name} · ${this.statuses[status]?.word ?? status}`)));
     const step = (name_, label_, to, d) => h("button", { type: "button", disabled: to < -1 || to >= rounds.length, title: label_, "aria-label": label_, onclick: () => pick(to < 0 ? null : to) }, icon(d, 14));
     return h("div", { class: "chooser rounds" }, step("left", `Previous ${what} of ${name} ([)`, at - 1, ICONS.left), select,
@@ -350,7 +352,7 @@ class Panel {
     const { store } = this;
     const children = position >= store.length && this.states[this.pointer].type === "Map" && store.of(this.pointer).run === store ? store.run.children?.[visit] : null;
     const counts = children ? {} : rounds?.counts;
-    if (children) for (const c of children.statuses) counts[LETTERS[c]] = (counts[LETTERS[c]] ?? 0) + 1;
+    for (const [name, status] of children ? COUNTED : []) counts[status] = children.counts[name];
     const all = Object.values(counts ?? {}).reduce((a, b) => a + b, 0);
     if (!all) return null;
     const over = position >= store.length && !store.run.running;
