@@ -389,7 +389,7 @@ class Execution:
         import threading
 
         def pump() -> None:
-            sent = seen
+            sent, looked = seen, 0.0
             while True:
                 begun = time.monotonic()
                 try:
@@ -400,6 +400,9 @@ class Execution:
                 if fresh:
                     sent += len(fresh)
                     widget.extend(fresh)
+                elif begun > looked + 0.5:
+                    looked = begun
+                    widget.refresh()
                 if outcome.status != "RUNNING":
                     widget.finish(outcome.status)
                     return

@@ -244,7 +244,7 @@ class Panel {
     return {
       key: [visits.length, visit, status, tries.map((t) => t.end !== null && t.end <= id), v?.exit !== null && v?.exit <= id,
         v && store.run.running ? [v.next, v.exited] : 0, rounds?.counts, chosen, run.run.waiting, store.flows.size, store.children.size, store.run.children?.[visit]?.statuses],
-      make: () => [this.heading(status), this.difference(), ...this.inside(pointer), v ? this.counts(visit, rounds, position) : null,
+      make: () => [this.heading(status), this.difference(), ...this.inside(pointer), v ? this.counts(visit, rounds, position) : null, this.child(pointer),
         ...(v ? this.visit(run, visits, at, status, tries, id) : [h("p", { class: "tip" }, this.absent(run, over))]),
         this.section("Definition", JSON.stringify(store.definition(pointer) ?? null), { visit: pointer })].filter(Boolean),
     };
@@ -345,6 +345,17 @@ class Panel {
     const step = (name_, label_, to, d) => h("button", { type: "button", disabled: to < -1 || to >= rounds.length, title: label_, "aria-label": label_, onclick: () => pick(to < 0 ? null : to) }, icon(d, 14));
     return h("div", { class: "chooser rounds" }, step("left", `Previous ${what} of ${name} ([)`, at - 1, ICONS.left), select,
       step("right", `Next ${what} of ${name} (])`, at + 1, ICONS.right));
+  }
+
+  /** What is known of the child execution that is looked at as a whole. */
+  child(pointer) {
+    const chosen = this.store.chosen.get(pointer);
+    if (!chosen?.child) return null;
+    const run = this.store.inside(chosen.visit, chosen.index), { input, output, error, cause } = run.run.execution;
+    if (run.run.waiting) return h("p", { class: "tip" }, this.absent(run, true));
+    return h("section", { class: "child" }, h("h4", {}, `Child execution ${chosen.index} `, this.pill(run.run.status || "IDLE")),
+      this.error(typeof error === "string" ? error : null, cause, null, run), this.section("Child's input", input, { run, field: "input" }),
+      this.section("Child's output", output, { run, field: "output" }), run.run.lost ? h("p", { class: "tip" }, run.run.lost) : null);
   }
 
   /** How the iterations or children of a Map stand, as a bar and in words. */
