@@ -44,7 +44,7 @@ class Writer:
                        if e["kind"] != "start"}  # fmt: skip
         self.starts = {e["target"]: id_ for id_, e in layout.edges.items() if e["kind"] == "start"}
         self.left = MOST
-        self.flows: dict[int, Flow] = {}  # of visits that have been left, by index
+        self.flows: dict[tuple[int, int | None], Flow] = {}  # by index of the visit, and the event it was left with
         self.ended: dict[tuple[str, int], dict[str, Any]] = {}  # child executions that were sent
 
     def state(self, seen: Progress, *, title: str | None, running: bool) -> dict[str, Any]:
@@ -107,9 +107,10 @@ class Writer:
         if given := tracer.variables(v):
             out["variables"] = self._text(compact(given))
         if v.exited_id is not None or v.error is not None:
-            if v.index not in self.flows and len(self.flows) < FLOWS and len(v.input or "") <= LONGEST:
-                self.flows[v.index] = flow(tracer, v)
-            out["flow"] = self.flows.get(v.index)
+            known = (v.index, v.exited_id)  # what failed may be redriven, and left after all
+            if known not in self.flows and len(self.flows) < FLOWS and len(v.input or "") <= LONGEST:
+                self.flows[known] = flow(tracer, v)
+            out["flow"] = self.flows.get(known)
         return out
 
     def _text(self, text: str | None) -> Any:
