@@ -525,7 +525,7 @@ class Execution:
         import threading
 
         def pump() -> None:
-            sent = seen
+            sent, looked = seen, 0.0
             while True:
                 begun = time.monotonic()
                 try:
@@ -536,6 +536,9 @@ class Execution:
                 if fresh:
                     sent += len(fresh)
                     widget.extend(fresh)
+                elif begun > looked + 0.5:
+                    looked = begun
+                    widget.refresh()
                 if outcome.status != "RUNNING":
                     widget.finish(outcome.status)
                     return

@@ -76,6 +76,8 @@ function upTo(rows, id) {
 
 // ── the panel ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
+// What DescribeMapRun counts → how such a child execution looks.
+const COUNTED = [["succeeded", "SUCCEEDED"], ["failed", "FAILED"], ["timedOut", "TIMED_OUT"], ["aborted", "ABORTED"], ["running", "RUNNING"], ["pending", "IDLE"]];
 const TOKEN = /"(?:[^"\\]|\\.)*"|-?\d[\d.eE+-]*|true|false|null|[{}[\],:]/g;
 
 /** JSON text, set out and coloured without changing a number; null if it is not JSON. With *unfold*, JSON and lines inside strings too. */
@@ -242,7 +244,7 @@ class Panel {
     return {
       key: [visits.length, visit, status, tries.map((t) => t.end !== null && t.end <= id), v?.exit !== null && v?.exit <= id,
         v && store.run.running ? [v.next, v.exited] : 0, rounds?.counts, chosen, run.run.waiting, store.flows.size, store.children.size, store.run.children?.[visit]?.statuses],
-      make: () => [this.heading(status), this.difference(), ...this.inside(pointer), v ? this.counts(visit, rounds, position) : null,
+      make: () => [this.heading(status), this.difference(), ...this.inside(pointer), v ? this.counts(visit, rounds, position) : null, this.child(pointer),
         ...(v ? this.visit(run, visits, at, status, tries, id) : [h("p", { class: "tip" }, this.absent(run, over))]),
         this.section("Definition", JSON.stringify(store.definition(pointer) ?? null), { visit: pointer })].filter(Boolean),
     };
@@ -338,11 +340,22 @@ class Panel {
     const at = chosen ? chosen.index : -1;
     const label = `Which ${what} of ${name}`;
     const select = h("select", { "aria-label": label, onchange: (e) => pick(e.target.value === "" ? null : Number(e.target.value)) },
-      h("option", { value: "", selected: at < 0 }, `all ${rounds.length.toLocaleString("en")} ${what}s of ${name}`),
+      h("option", { value: "", selected: at < 0 }, `all ${(children?.counts.total ?? rounds.length).toLocaleString("en")} ${what}s of ${name}`),
       listed.map(([n, status]) => h("option", { value: n, selected: n === at }, `${what} ${n} of ${name} · ${this.statuses[status]?.word ?? status}`)));
     const step = (name_, label_, to, d) => h("button", { type: "button", disabled: to < -1 || to >= rounds.length, title: label_, "aria-label": label_, onclick: () => pick(to < 0 ? null : to) }, icon(d, 14));
     return h("div", { class: "chooser rounds" }, step("left", `Previous ${what} of ${name} ([)`, at - 1, ICONS.left), select,
       step("right", `Next ${what} of ${name} (])`, at + 1, ICONS.right));
+  }
+
+  /** What is known of the child execution that is looked at as a whole. */
+  child(pointer) {
+    const chosen = this.store.chosen.get(pointer);
+    if (!chosen?.child) return null;
+    const run = this.store.inside(chosen.visit, chosen.index), { input, output, error, cause } = run.run.execution;
+    if (run.run.waiting) return h("p", { class: "tip" }, this.absent(run, true));
+    return h("section", { class: "child" }, h("h4", {}, `Child execution ${chosen.index} `, this.pill(run.run.status || "IDLE")),
+      this.error(typeof error === "string" ? error : null, cause, null, run), this.section("Child's input", input, { run, field: "input" }),
+      this.section("Child's output", output, { run, field: "output" }), run.run.lost ? h("p", { class: "tip" }, run.run.lost) : null);
   }
 
   /** How the iterations or children of a Map stand, as a bar and in words. */
@@ -350,7 +363,7 @@ class Panel {
     const { store } = this;
     const children = position >= store.length && this.states[this.pointer].type === "Map" && store.of(this.pointer).run === store ? store.run.children?.[visit] : null;
     const counts = children ? {} : rounds?.counts;
-    if (children) for (const c of children.statuses) counts[LETTERS[c]] = (counts[LETTERS[c]] ?? 0) + 1;
+    for (const [name, status] of children ? COUNTED : []) counts[status] = children.counts[name];
     const all = Object.values(counts ?? {}).reduce((a, b) => a + b, 0);
     if (!all) return null;
     const over = position >= store.length && !store.run.running;

@@ -203,7 +203,7 @@ class Store extends Run {
     const visit = this.visits(pointer, Infinity).at(-1);
     const children = this.run.children?.[visit];
     if (!children || position < this.length) return "";
-    return `${[...children.statuses].filter((c) => c === "S").length}/${children.statuses.length}`;
+    return `${children.counts.succeeded}/${children.counts.total}`;
   }
 
   /** Whether an edge was taken, inside what is looked at; undefined where that is everything. */

@@ -92,6 +92,13 @@ class Live:
         """Say that nothing more will come; *status* where the history's last event does not tell."""
         self._update(running=False, status=status)
 
+    def refresh(self) -> None:
+        """Tell how far the Map Runs are: their children go on while the history stands still."""
+        children = self._writer.children(self._progress, self._map_runs())
+        if children != self.state["children"]:
+            before, self.state = self.state, {**self.state, "children": children}
+            self.send({"type": "patch", **wire.patch(before, self.state)})
+
     def _written(self, *, running: bool) -> dict[str, Any]:
         state = self._writer.state(self._progress, title=self._title, running=running)
         return {**state, "children": self._writer.children(self._progress, self._map_runs())}

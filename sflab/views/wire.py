@@ -28,7 +28,8 @@ LONGEST = 20_000  # characters of a text that are sent without being asked for
 MOST = 8_000_000  # characters of all of them
 BRIEF = 400  # what is sent of a text once they are more than that
 FLOWS = 400  # visits whose data flow is sent without being asked for
-SAMPLE = 2_000  # events of child executions that are sent without being asked for
+CHILDREN = 20_000  # child executions that may be chosen from
+SENT, SAMPLE = 60, 2_000  # child executions, and their events, that are sent without being asked for
 STATUSES = {"PENDING": "P", "RUNNING": "R", "SUCCEEDED": "S", "FAILED": "F", "TIMED_OUT": "T", "ABORTED": "A"}
 
 Flow = list[list[Any]]
@@ -43,7 +44,8 @@ class Writer:
                        if e["kind"] != "start"}  # fmt: skip
         self.starts = {e["target"]: id_ for id_, e in layout.edges.items() if e["kind"] == "start"}
         self.left = MOST
-        self.flows: dict[int, Flow] = {}  # of visits that have been left, by index
+        self.flows: dict[tuple[int, int | None], Flow] = {}  # by index of the visit, and the event it was left with
+        self.ended: dict[tuple[str, int], dict[str, Any]] = {}  # child executions that were sent
 
     def state(self, seen: Progress, *, title: str | None, running: bool) -> dict[str, Any]:
         """Everything; times are seconds since the first event.
@@ -107,9 +109,10 @@ class Writer:
         if given := tracer.variables(v):
             out["variables"] = self._text(compact(given))
         if v.exited_id is not None or v.error is not None:
-            if v.index not in self.flows and len(self.flows) < FLOWS and len(v.input or "") <= LONGEST:
-                self.flows[v.index] = flow(tracer, v)
-            out["flow"] = self.flows.get(v.index)
+            known = (v.index, v.exited_id)  # what failed may be redriven, and left after all
+            if known not in self.flows and len(self.flows) < FLOWS and len(v.input or "") <= LONGEST:
+                self.flows[known] = flow(tracer, v)
+            out["flow"] = self.flows.get(known)
         return out
 
     def _text(self, text: str | None) -> Any:
@@ -125,8 +128,8 @@ class Writer:
     def children(self, seen: Progress, map_runs: Iterable[Any]) -> dict[int, dict[str, Any]]:
         """The Map Runs, each by the visit that started it: counts, a letter for each child's status, some children.
 
-        Those that failed come with their histories first, then the others in order, as long as `SAMPLE` allows; the
-        browser asks for the rest.
+        At most `CHILDREN` of them are told of one by one. Those that failed come with their histories first, then the
+        others in order, as long as `SAMPLE` allows; the browser asks for the rest.
         """
         started = {
             history.details(seen.by_id[i]).get("mapRunArn"): v for v in seen.visits if v.type == "Map" for i in v.events
@@ -137,17 +140,21 @@ class Writer:
             visit = started.get(run.arn)
             if visit is None or visit.pointer is None:
                 continue
-            words = [child.status for child in run.executions]
+            executions = run.executions[:CHILDREN]
+            words = [child.status for child in executions]
             sent: dict[int, Any] = {}
             room = SAMPLE
             for index in sorted(range(len(words)), key=lambda i: words[i] == "SUCCEEDED"):
-                if room <= 0 or len(sent) >= 60:
+                if room <= 0 or len(sent) >= SENT:
                     break
                 if words[index] not in ("PENDING", "RUNNING"):
-                    sent[index] = self.child(seen, visit, run.executions[index])
-                    room -= len(sent[index]["steps"]) + 1
+                    known = self.ended.get((run.arn, index))
+                    if known is None or known["status"] != words[index]:  # it may have been redriven
+                        known = self.ended[run.arn, index] = self.child(seen, visit, executions[index])
+                    sent[index] = known
+                    room -= len(known["steps"]) + 1
             letters = "".join(STATUSES.get(word, "R") for word in words)
-            out[visit.index] = {"counts": dict(run.item_counts), "statuses": letters, "sent": sent}
+            out[visit.index] = {"counts": dict(run.execution_counts), "statuses": letters, "sent": sent}
         return out
 
     def child(self, seen: Progress, visit: Visit, execution: Any) -> dict[str, Any]:

@@ -39,7 +39,7 @@ UPDATES = """patches => new Promise(done => {
         if (over) return done({updates: patches.length, painted: painted.size, longest: Math.max(...gaps.slice(2))});
         requestAnimationFrame(frame);
         const at = slider.value;  // what this frame paints
-        setTimeout(() => { if (slider.value === at) painted.add(at); }, 0);
+        setTimeout(() => { if (told && slider.value === at) painted.add(at); }, 0);
     };
     requestAnimationFrame(frame);
     const timer = setInterval(() => {

@@ -145,6 +145,8 @@ def test_a_child_execution(scale, show, page, seen, shoot) -> None:
     choice = shown.get_by_label("Which child execution of Each")
     choice.select_option("1")
     assert [status(shown, n) for n in ("Pack", "Skip", "Label")] == ["s-caught", "s-succeeded", "s-idle"]
+    child = shown.locator("section.child")
+    assert child.locator("pre").first.inner_text().replace("\n", "").replace(" ", "") == '{"sku":"gone","kg":1}'
     click(shown, "Pack")
     assert "Lost" in shown.locator(".panel").inner_text()
     assert '"sku": "gone"' in shown.locator(".panel").inner_text()

@@ -57,6 +57,17 @@ def test_a_caught_error(saga, caught) -> None:
     ]
 
 
+def test_what_somebody_stopped_is_aborted_and_what_was_never_entered_is_skipped(saga, good) -> None:
+    n = next(i for i, e in enumerate(good) if e["type"] == "TaskScheduled" and i > 10)
+    last = good[n - 1]
+    stop = {"id": last["id"] + 1, "previousEventId": last["id"], "timestamp": last["timestamp"]}
+    seen = progress.read(saga, [*good[:n], {**stop, "type": "ExecutionAborted", "executionAbortedEventDetails": {}}])
+    assert seen.last("/States/Reserve").status == "ABORTED"
+    assert seen.last("/States/Reserve/Branches/1/States/Courier").status == "ABORTED"
+    assert (seen.last("/States/Done"), seen.unreached) == (None, "SKIPPED")
+    assert progress.read(saga, good[:n]).unreached == "IDLE"
+
+
 def test_what_failed_stands_before_what_succeeded(saga, failed) -> None:
     seen = progress.read(saga, failed)
     assert seen.last("/States/Ship").status == "FAILED"

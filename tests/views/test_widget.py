@@ -4,6 +4,9 @@ import json
 
 import pytest
 
+from sflab.asl.parse import load
+from sflab.backends.local import Local
+from sflab.backends.statemachine import StateMachine
 from sflab.views import widget, wire
 
 VIEW = "application/vnd.jupyter.widget-view+json"
@@ -78,6 +81,51 @@ def test_a_status_the_history_does_not_tell(saga, good) -> None:
     live = widget.live(saga, good[:4], running=True)
     live.finish("TIMED_OUT")
     assert live.state["status"] == "TIMED_OUT"
+
+
+def test_children_go_on_while_the_history_stands_still(sent) -> None:
+    processor = {"ProcessorConfig": {"Mode": "DISTRIBUTED", "ExecutionType": "STANDARD"}, "StartAt": "I",
+                 "States": {"I": {"Type": "Pass", "End": True}}}  # fmt: skip
+    machine = StateMachine(load({"StartAt": "M", "States": {"M": {
+        "Type": "Map", "ItemProcessor": processor, "End": True}}}), name="m")  # fmt: skip
+    run = Local().start_execution(machine, [{"n": n} for n in range(80)])
+    map_runs = []
+    live = widget.live(machine.definition, run.history.events[:4], running=True, map_runs=lambda: map_runs)
+    state = copy(live.state)
+    live.refresh()
+    assert not sent
+    map_runs[:] = run.map_runs
+    live.refresh()
+    live.refresh()
+    [patch] = sent
+    assert patch["steps"] == patch["moves"][1] == []
+    apply(state, copy_keys(patch))
+    assert state == copy({k: v for k, v in live.state.items() if k != "children"}) | {"children": state["children"]}
+    [told] = patch["children"].values()
+    assert (told["statuses"], told["counts"]["succeeded"], len(told["sent"])) == ("S" * 80, 80, 60)
+    child = told["sent"][59]
+    assert child["visits"][0]["pointer"] == "/States/M/ItemProcessor/States/I"
+    assert set(child["marks"]) == {"/States/M/ItemProcessor/States/I"}
+    assert len(child["moves"]) == 2
+    sent.clear()
+    for asked in ([0, 79], [0, 80], [5, 0], "x", [0, -1], [True, None]):
+        live.asked(live, {"type": "child", "child": asked}, [])
+        live.asked(live, {"type": "text", "child": asked, "visit": 0, "field": "input"}, [])
+        live.asked(live, {"type": "flow", "child": asked, "visit": 0}, [])
+    assert [(m["type"], m["child"]) for m in sent] == [(t, [0, 79]) for t in ("child", "text", "flow")]
+    assert sent[1]["text"] == '{"n":79}'
+
+
+def test_a_child_whose_history_was_not_kept(sent) -> None:
+    processor = {"ProcessorConfig": {"Mode": "DISTRIBUTED", "ExecutionType": "STANDARD"}, "StartAt": "I",
+                 "States": {"I": {"Type": "Pass", "End": True}}}  # fmt: skip
+    machine = StateMachine(load({"StartAt": "M", "States": {"M": {
+        "Type": "Map", "ItemProcessor": processor, "End": True}}}), name="m")  # fmt: skip
+    run = Local(histories="none").start_execution(machine, [1, 2])
+    [told] = run.show().state["children"].values()
+    assert told["sent"][1]["steps"] == []
+    assert "was not kept" in told["sent"][1]["lost"]
+    assert told["sent"][1]["execution"]["input"] == "2"
 
 
 def test_a_long_text_is_sent_when_it_is_asked_for(saga, good, sent) -> None:
