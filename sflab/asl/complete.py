@@ -115,7 +115,7 @@ def complete(
     else:
         start, typed, found = spot.start, spot.typed, _names(spot, where, catalogue)
     low = typed.lower()
-    rank = {c: 0 if c.text.lower().startswith(low) else 1 for c in found if low in c.text.lower()}
+    rank = {c: 0 if c.text.lower().startswith(low) else 1 for c in found if c.text and low in c.text.lower()}
     fits = sorted(rank, key=rank.__getitem__)  # stable: otherwise in the order of the tables
     if start != spot.start or spot.quoted:
         return start, [_escaped(c, spot) for c in fits]

@@ -84,7 +84,7 @@ def test_not_trusted_in_jupyterlab(executed, lab, page, seen, shoot):
     lab.open(page, "untrusted.ipynb")
     run = page.locator(".jp-Cell").nth(1).locator(".jp-OutputArea-output")
     expect(run).to_contain_text("Check: Choice, succeeded")
-    expect(run).to_contain_text("Refuse: Fail, Refused, not reached")
+    expect(run).to_contain_text("Refuse: Fail, Refused, skipped")
     expect(page.locator(".jp-Cell").nth(2).locator(".jp-OutputArea-output")).to_contain_text("$.total > 0 -> Each")
     shoot("elsewhere-untrusted")
     lab.trust("untrusted.ipynb")

@@ -49,7 +49,7 @@ def values():
             machine,
             ["orders", "Check <order>: Choice", "$.total > 0 -> Charge", "catch States.ALL -> Refuse"],
         ),
-        "run": (run, ["SUCCEEDED", "Check <order>: Choice, succeeded", "Refuse: Fail, Refused, not reached"]),
+        "run": (run, ["SUCCEEDED", "Check <order>: Choice, succeeded", "Refuse: Fail, Refused, skipped"]),
         "failed": (failed, ["FAILED", "Refused", "Refuse: Fail, Refused, failed", "Charge: Task"]),
         "history": (run.history, ["ExecutionStarted", "TaskStateEntered", "Check <order>"]),
         "visits": (run.visits, ["Check <order>", "SUCCEEDED", "Each"]),
