@@ -19,18 +19,11 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from sflab.asl.model import JSON, compact
-from sflab.asl.parse import loads
+from sflab.backends.express import ExpressExecution
+from sflab.backends.listings import AWSMapRun, Deployment, Listing
 from sflab.backends.local import input_text
 from sflab.backends.refusals import code, explained, passing
-from sflab.backends.remote import (
-    PAGE,
-    SLOWEST,
-    AWSExecution,
-    AWSMapRun,
-    Deployment,
-    ExpressExecution,
-    Listing,
-)
+from sflab.backends.remote import PAGE, SLOWEST, AWSExecution, state_machine
 from sflab.backends.statemachine import StateMachine
 from sflab.engine.masking import masker
 from sflab.errors import BackendError
@@ -132,7 +125,7 @@ class AWS:
             arn = self.create(machine)
         else:
             arn = machine
-            machine = _machine(self.call("describe_state_machine", stateMachineArn=arn))
+            machine = state_machine(self.call("describe_state_machine", stateMachineArn=arn))
         unique = name or f"sflab-{uuid.uuid4()}"
         if machine.type == "EXPRESS":
             # Not repeated when the connection breaks: it may have run, and would run again.
@@ -174,7 +167,7 @@ class AWS:
         """Return the Standard execution under *arn*; *machine* is what it runs, asked for where it is not given."""
         said = self.call("describe_execution", executionArn=arn)
         if machine is None:
-            machine = _machine(self.call("describe_state_machine_for_execution", executionArn=arn))
+            machine = state_machine(self.call("describe_state_machine_for_execution", executionArn=arn))
         return AWSExecution(machine, self, arn=arn, input=said.get("input", "{}"))
 
     def executions(
@@ -344,11 +337,6 @@ def _unmasked(value: Any) -> Any:
     return value
 
 
-def _machine(said: dict[str, Any]) -> StateMachine:
-    definition = loads(said["definition"], f"<{said['name']}>")
-    return StateMachine(definition, name=said["name"], type=said.get("type", "STANDARD"))
-
-
 # -- what an ARN may be of
 
 
@@ -359,7 +347,7 @@ def _map_run(aws: AWS, arn: str, _since: datetime | None) -> AWSMapRun:
 
 def _deployment(aws: AWS, arn: str, _since: datetime | None) -> Deployment:
     said = aws.call("describe_state_machine", stateMachineArn=arn)
-    return Deployment(_machine(said), aws, arn)
+    return Deployment(state_machine(said), aws, arn)
 
 
 def _execution(aws: AWS, arn: str, _since: datetime | None) -> AWSExecution:
@@ -369,7 +357,7 @@ def _execution(aws: AWS, arn: str, _since: datetime | None) -> AWSExecution:
 def _express(aws: AWS, arn: str, since: datetime | None) -> ExpressExecution:
     parts = arn.split(":")
     there = ":".join([*parts[:5], "stateMachine", parts[6]])
-    machine = _machine(aws.call("describe_state_machine", stateMachineArn=there))
+    machine = state_machine(aws.call("describe_state_machine", stateMachineArn=there))
     found = ExpressExecution(machine, aws, arn=arn, input="{}", since=since)
     if not found.history:
         searched = f"since {since:%Y-%m-%d %H:%M}" if since else "as far back as it goes"

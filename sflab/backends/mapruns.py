@@ -107,8 +107,11 @@ class MapRun:
 
     ``item_counts`` and ``execution_counts`` have AWS's names: pending, running, succeeded, failed, timedOut, aborted,
     total, resultsWritten, failuresNotRedrivable, pendingRedrive. ``executions`` are the child executions, in the order
-    of their items; ``df`` is a table with a row for each.
+    of their items; ``df`` is a table with a row for each. ``unasked`` is how many of their histories a live graph is
+    sent before somebody chooses one.
     """
+
+    unasked = 60
 
     def __init__(self, machine: StateMachine, record: maprun.MapRun, others: Sequence[maprun.MapRun]) -> None:
         self.machine, self.record, self.others = machine, record, others

@@ -29,7 +29,7 @@ MOST = 8_000_000  # characters of all of them
 BRIEF = 400  # what is sent of a text once they are more than that
 FLOWS = 400  # visits whose data flow is sent without being asked for
 CHILDREN = 20_000  # child executions that may be chosen from
-SENT, SAMPLE = 60, 2_000  # child executions, and their events, that are sent without being asked for
+SAMPLE = 2_000  # events of child executions that are sent without being asked for
 STATUSES = {"PENDING": "P", "RUNNING": "R", "SUCCEEDED": "S", "FAILED": "F", "TIMED_OUT": "T", "ABORTED": "A"}
 
 Flow = list[list[Any]]
@@ -145,7 +145,7 @@ class Writer:
             sent: dict[int, Any] = {}
             room = SAMPLE
             for index in sorted(range(len(words)), key=lambda i: words[i] == "SUCCEEDED"):
-                if room <= 0 or len(sent) >= SENT:
+                if room <= 0 or len(sent) >= run.unasked:
                     break
                 if words[index] not in ("PENDING", "RUNNING"):
                     known = self.ended.get((run.arn, index))

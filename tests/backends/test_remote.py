@@ -13,7 +13,7 @@ import boto3
 import pytest
 
 import sflab as sf
-from sflab.backends import remote
+from sflab.backends import express
 from sflab.backends.serve import Server
 
 ROLE = "arn:aws:iam::123456789012:role/runs"
@@ -149,6 +149,19 @@ def test_an_execution_comes_with_the_definition_that_really_ran(aws, server):
     run = done(aws.start_execution(first))
     aws.create(sf.StateMachine.load({"StartAt": "New", "States": {"New": {"Type": "Succeed"}}}, name="moving"))
     assert sf.attach(run.arn, endpoint_url=server.url).machine.states == ("Old",)
+
+
+def test_a_listing_asks_for_nothing_more_until_one_looks(aws, monkeypatch):
+    arn = aws.create(sf.StateMachine.load(BRANCHES, name="there"))
+    for n in (1, 2, 11):
+        done(aws.start_execution(arn, {"n": n, "items": []}))
+    asked, call = [], aws.call
+    monkeypatch.setattr(aws, "call", lambda operation, **given: (asked.append(operation), call(operation, **given))[1])
+    listed = aws.executions(arn)
+    assert [run.status for run in listed] == ["FAILED", "SUCCEEDED", "SUCCEEDED"]
+    assert asked == ["list_executions"]
+    assert listed[0].error == "TooMany"
+    assert [v.state for v in listed[0].visits] == ["Look", "Refuse"]
 
 
 def test_map_runs_and_their_child_executions(aws, server):
@@ -343,13 +356,13 @@ def test_a_log_that_comes_late_is_waited_for(logged, moto, monkeypatch):
         "stopDate": dt.datetime.now(dt.UTC),
     }
     machine = logged[0].machine
-    run = remote.ExpressExecution(machine, aws, arn=EXPRESS, input="{}", said=said)
+    run = express.ExpressExecution(machine, aws, arn=EXPRESS, input="{}", said=said)
     assert len(run.history) == len(events)
-    monkeypatch.setattr(remote, "LATE", 0.0)
+    monkeypatch.setattr(express, "LATE", 0.0)
     aws.call = lambda operation, **given: (
         {"events": []} if operation == "filter_log_events" else call(operation, **given)
     )
-    late = remote.ExpressExecution(machine, aws, arn=EXPRESS, input="{}", said=said)
+    late = express.ExpressExecution(machine, aws, arn=EXPRESS, input="{}", said=said)
     with pytest.raises(sf.BackendError, match="has 0 events and not the last one"):
         _ = late.history
 
