@@ -45,7 +45,7 @@ def test_colours_while_it_runs(lab, page, seen, shoot, how) -> None:
     lab.start_all(page)
     run = page.locator(".sflab-run").first
     run.wait_for()
-    expect(run.locator("g.s-running")).to_have_count(1)
+    expect(run.locator("g.state.s-running")).to_have_count(1)
     # Colours change while the kernel is busy with the cell.
     shown = set()
     until = time.monotonic() + 15
