@@ -1,5 +1,6 @@
 """The live graph of a running execution in real JupyterLab; and what is left of it in a saved notebook."""
 
+import re
 import time
 
 import nbformat
@@ -126,4 +127,30 @@ def test_an_untrusted_notebook(lab, page, seen, shoot) -> None:
     expect(output).to_contain_text("Step 3: Wait, 1 s, succeeded")
     assert page.locator(".jp-OutputArea-output img, .jp-OutputArea-output svg").count() == 0
     shoot("lab-untrusted")
+    assert not seen.errors + seen.beyond
+
+
+SERVED = """
+import os
+os.environ |= {"AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "x"}
+import sflab as sf
+from sflab.backends.serve import Server
+server = Server(sf.Local(rate=1), 0).__enter__()
+states = {"Ask": {"Type": "Wait", "Seconds": 4, "Next": "Tell"}, "Tell": {"Type": "Pass", "End": True}}
+aws = sf.AWS(region="us-east-1", role_arn="arn:aws:iam::123456789012:role/r", endpoint_url=server.url)
+run = aws.start_execution(sf.StateMachine.load({"StartAt": "Ask", "States": states}, name="remote"))
+run.show()
+"""
+
+
+def test_an_execution_that_is_read_over_the_api_comes_alive(lab, page, seen, shoot) -> None:
+    notebook(lab, "live-aws.ipynb", SERVED)
+    lab.open(page, "live-aws.ipynb")
+    lab.start_all(page)
+    run = page.locator(".sflab-run").first
+    run.wait_for()
+    expect(run.locator("g.state", has_text="Ask")).to_have_class(re.compile("s-running"))
+    expect(run.locator(".top .pill")).to_contain_text("succeeded", timeout=20_000)
+    expect(run.locator("g.state", has_text="Tell")).to_have_class(re.compile("s-succeeded"))
+    shoot("lab-aws")
     assert not seen.errors + seen.beyond
