@@ -22,7 +22,7 @@ _ENDS = (TaskSucceeded, TaskFailed)
 
 
 class Shared(Protocol):
-    """What executions share: the concurrency of Lambda, and queues of workers (`sflab.backends.timeline`)."""
+    """What executions share: the concurrency of Lambda, and queues of workers (`sflab.backends.quotas`)."""
 
     refused: int
 

@@ -6,7 +6,7 @@ are, never on how many workers; a chunk gives rows and the sum of what they used
 numbers. So the table and the bill are the same bytes on one core, on all, in threads and on a cluster.
 
 Executions that share quotas (`sflab.costs.traffic.Limits`) are not independent: what one is refused another has taken.
-They run on one timeline in this process, in the order of events (`sflab.backends.timeline`). StartExecution's bucket
+They run on one timeline in this process, in the order of events (`sflab.backends.quotas`). StartExecution's bucket
 depends on the arrivals alone, and is settled before: with that limit only, executions still run side by side.
 """
 
@@ -35,9 +35,9 @@ from sflab.asl.model import JSON, compact
 from sflab.backends.conditions import REFUSED
 from sflab.backends.drivers import Clock
 from sflab.backends.local import Local, LocalExecution, input_text
+from sflab.backends.quotas import SharedClock, SharedQuotas
 from sflab.backends.statemachine import StateMachine
 from sflab.backends.table import Executions
-from sflab.backends.timeline import SharedClock, SharedQuotas
 from sflab.costs.latency import Measured
 from sflab.costs.latency import latencies as models
 from sflab.costs.prices import Prices, load
