@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import math
 import os
-import shutil
 import sys
 import threading
 import time
@@ -189,6 +188,8 @@ class Line:
 
     def draw(self, share: float | None, words: str) -> None:
         """Write over the line."""
+        import shutil  # imported here: it loads compression, and most runs show nothing
+
         wide = shutil.get_terminal_size().columns - 1
         bar = "" if share is None else f"{'#' * round(20 * share):.<20} {share:4.0%} "
         self.out.write(f"\r\x1b[K{(bar + words)[:wide]}")
