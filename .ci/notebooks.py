@@ -29,6 +29,7 @@ def execute(path: Path) -> nbformat.NotebookNode:
         timeout=60,
         kernel_name="python3",
         record_timing=False,
+        coalesce_streams=True,  # how output was cut into messages is chance
         extra_arguments=["--IPKernelApp.log_level=ERROR"],
         resources={"metadata": {"path": path.parent}},
     )
