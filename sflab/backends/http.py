@@ -278,6 +278,8 @@ def exchange(
                 if time.monotonic() > ends:
                     raise TimeLimitError(limit, f"The request timed out after {limit:g} seconds")
             return response.status, response.reason or "", list(response.headers.items()), content
+    except urllib3.exceptions.NewConnectionError as e:  # refused, or a name that is not known: at once, no timeout
+        raise StatesError("States.Http.Socket", f"The request could not be made: {e}") from e
     except urllib3.exceptions.TimeoutError as e:
         raise TimeLimitError(limit, f"The request timed out after {limit:g} seconds") from e
     except (urllib3.exceptions.HTTPError, OSError, ValueError) as e:

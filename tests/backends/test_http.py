@@ -292,7 +292,9 @@ def test_nobody_there_is_a_socket_error():
         given = {"ApiEndpoint": f"http://127.0.0.1:{taken.getsockname()[1]}/", "Method": "GET"}
         given["Authentication"] = {"ConnectionArn": ARN}
         run = sf.Local(connections={ARN: {}}).start_execution(machine(given))
-    assert run.error == "States.Http.Socket"
+    assert (run.error, run.seconds) == ("States.Http.Socket", 0)
+    assert "refused" in run.cause
+    assert "timed out" not in run.cause
 
 
 def test_tls_that_nobody_speaks_is_a_socket_error(api):

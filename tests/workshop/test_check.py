@@ -318,6 +318,17 @@ def test_nonsense_is_an_answer_that_is_not_right_yet(id_):
         assert all(found.not_yet)
 
 
+def test_an_api_can_be_checked_again():
+    """Its table keeps what an earlier check put there."""
+    local = sf.Local()
+    sf.patterns["M1"].stage().prepare(local)
+    for _ in range(2):
+        made = sf.Route(sf.patterns["M1"].machine, request=CRUD, status="$.status")
+        api = sf.RestApi({"ANY /notes/{id}": made}, local)
+        assert sf.check("09.1", api).ok
+        assert sf.check("09.1", api).ok
+
+
 def test_a_hint_is_given_to_who_asks():
     found = sf.check("01.3", "InputPath")
     assert "being null" in found.hint
