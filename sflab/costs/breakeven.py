@@ -95,8 +95,18 @@ class BreakEven:
         small = "<br>".join(f"<small>{escape(each)}</small>" for each in self.assumed)
         return {
             "text/plain": "\n".join([self.title, "", self.verdict, "", *self.assumed]),
-            "text/html": f"<div>{self.svg()}<p>{escape(self.verdict)}</p>{small}</div>",
+            "text/html": f"<div><b>{escape(self.title)}</b><p>{escape(self.verdict)}</p>{small}</div>",
+            "image/svg+xml": self.svg(),
         }
+
+    def _ipython_display_(self) -> None:
+        """Show the picture and the words as two outputs: GitHub keeps no picture that stands inside HTML."""
+        from IPython.display import display
+
+        bundle = self._repr_mimebundle_()
+        picture = {"image/svg+xml": bundle.pop("image/svg+xml"), "text/plain": f"<picture: {self.title}>"}
+        display(picture, raw=True)  # type: ignore[no-untyped-call]
+        display(bundle, raw=True)  # type: ignore[no-untyped-call]
 
 
 def standard_express(
