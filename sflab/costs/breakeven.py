@@ -95,8 +95,18 @@ class BreakEven:
         small = "<br>".join(f"<small>{escape(each)}</small>" for each in self.assumed)
         return {
             "text/plain": "\n".join([self.title, "", self.verdict, "", *self.assumed]),
-            "text/html": f"<div>{self.svg()}<p>{escape(self.verdict)}</p>{small}</div>",
+            "text/html": f"<div><p>{escape(self.verdict)}</p>{small}</div>",
+            "image/svg+xml": self.svg(),
         }
+
+    def _ipython_display_(self) -> None:
+        """Show the picture and the words as two outputs: GitHub keeps no picture that stands inside HTML."""
+        from IPython.display import display
+
+        bundle = self._repr_mimebundle_()
+        picture = {"image/svg+xml": bundle.pop("image/svg+xml"), "text/plain": f"<picture: {self.title}>"}
+        display(picture, raw=True)  # type: ignore[no-untyped-call]
+        display(bundle, raw=True)  # type: ignore[no-untyped-call]
 
 
 def standard_express(
@@ -125,7 +135,7 @@ def standard_express(
     if not counts or counts[0] < 1:
         raise ValueError("transitions are numbers of states entered, 1 or more")
     always = next((each for each in range(1, 10_000) if until(each) >= _EXPRESS_SECONDS), None)
-    said = f"With {counts[0]} states entered, Express is cheaper up to {span(until(counts[0]) * 1000)}"
+    said = f"With {counts[0]} state{'s' if counts[0] > 1 else ''} entered, Express is cheaper up to {span(until(counts[0]) * 1000)}"
     said += f"; each state more adds {span(step / second * 1000)}."
     if always is not None:
         said += f" From {always} states on it is cheaper for as long as an Express execution may take (5 minutes)."

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 #: Services as AWS writes them.
 SERVICE_NAMES = {
     "apigateway": "API Gateway",
+    "apprunner": "App Runner",
     "cloudwatch": "CloudWatch",
     "dynamodb": "DynamoDB",
     "events": "EventBridge",

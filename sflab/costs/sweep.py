@@ -155,8 +155,18 @@ class Sweep:
         table, words = html_table(head, rows, right=right), escape(self.verdict)
         return {
             "text/plain": "\n".join([self._headline(), "", text_table(head, rows, right=right), "", self.verdict]),
-            "text/html": f"<div><b>{escape(self._headline())}</b>{table}<p>{words}</p>{self.svg()}</div>",
+            "text/html": f"<div><b>{escape(self._headline())}</b>{table}<p>{words}</p></div>",
+            "image/svg+xml": self.svg(),
         }
+
+    def _ipython_display_(self) -> None:
+        """Show the table and the picture as two outputs: GitHub keeps no picture that stands inside HTML."""
+        from IPython.display import display
+
+        bundle = self._repr_mimebundle_()
+        picture = {"image/svg+xml": bundle.pop("image/svg+xml"), "text/plain": f"<picture of {self._headline()}>"}
+        display(bundle, raw=True)  # type: ignore[no-untyped-call]
+        display(picture, raw=True)  # type: ignore[no-untyped-call]
 
 
 def sweep(run: Callable[..., Simulation], **parameters: Sequence[Any]) -> Sweep:

@@ -67,6 +67,16 @@ def test_prices_of_a_region_count():
     assert "sa-east-1" in dear.assumed[-1]
 
 
+def test_in_a_notebook_picture_and_words_are_two_outputs(monkeypatch):
+    import IPython.display
+
+    shown = []
+    monkeypatch.setattr(IPython.display, "display", lambda bundle, raw: shown.append(bundle))
+    sf.break_even("batch size")._ipython_display_()
+    assert [sorted(bundle) for bundle in shown] == [["image/svg+xml", "text/plain"], ["text/html", "text/plain"]]
+    assert "<svg" not in shown[1]["text/html"]
+
+
 def test_it_is_saved_and_shown(tmp_path):
     for question in ("standard or express", "batch size", "polling or callback"):
         found = sf.break_even(question)

@@ -41,6 +41,15 @@ def test_a_row_for_each_combination(tmp_path):
     assert "6 simulations over seconds, memory_mb" in found._repr_mimebundle_()["text/plain"]
 
 
+def test_in_a_notebook_table_and_picture_are_two_outputs(monkeypatch):
+    import IPython.display
+
+    shown = []
+    monkeypatch.setattr(IPython.display, "display", lambda bundle, raw: shown.append(bundle))
+    sf.sweep(simulated, seconds=[1, 3])._ipython_display_()
+    assert [sorted(bundle) for bundle in shown] == [["text/html", "text/plain"], ["image/svg+xml", "text/plain"]]
+
+
 def test_values_may_be_words():
     found = sf.sweep(lambda how: simulated({"quick": 1, "slow": 4}[how]), how=["quick", "slow"])
     assert "slow takes 3.0" in found.verdict.replace("how=", "")
