@@ -139,6 +139,17 @@ def _parser() -> argparse.ArgumentParser:
     prices.add_argument("--profile", metavar="NAME", help="fetch them as this profile of ~/.aws/config")
     prices.add_argument("--endpoint-url", metavar="URL", help="fetch them from another server that speaks that API")
 
+    lab = command(
+        "lab",
+        lab_command,
+        "open the workshop in JupyterLab, or put one of its notebooks back as it was shipped",
+        "  sflab lab\n  sflab lab --reset 03",
+    )
+    lab.add_argument("--reset", metavar="NOTEBOOK", help="put it back; what you changed is kept under another name")
+    lab.add_argument("--folder", metavar="DIR", help="the workshop's folder; what it lacks is copied there")
+    lab.add_argument("--port", type=int, help="the port of JupyterLab (8888, or the next that is free)")
+    lab.add_argument("--no-browser", action="store_true", help="open no browser")
+
     for sub in (run, serve):
         sub.add_argument(
             "--functions",
@@ -239,6 +250,20 @@ def prices_command(options: argparse.Namespace) -> int:
         shown = load(options.region)._repr_mimebundle_()
     print(shown["text/plain"])
     return 0
+
+
+def lab_command(options: argparse.Namespace) -> int:
+    """Open the workshop in JupyterLab, or reset one of its notebooks."""
+    from sflab.workshop import lab
+
+    workshop = lab.find(options.folder)
+    if options.reset is not None:
+        path, kept = lab.reset(workshop, options.reset)
+        print(f"{path} is as it was shipped" + (f"; yours is {kept.name}" if kept else ""))
+        return 0
+    print(f"the workshop is in {workshop.folder}", flush=True)
+    root = hasattr(os, "geteuid") and os.geteuid() == 0
+    return lab.start(workshop, port=options.port, browser=not options.no_browser, root=root)
 
 
 def validate_command(options: argparse.Namespace) -> int:

@@ -8,7 +8,7 @@ import nbformat
 import pytest
 
 ROOT = Path(__file__).parents[1]
-NOTEBOOKS = sorted(ROOT.glob("notebooks/*.ipynb"))
+NOTEBOOKS = sorted(ROOT.glob("notebooks/[0-9]*.ipynb"))
 VIEW = "application/vnd.jupyter.widget-view+json"
 
 

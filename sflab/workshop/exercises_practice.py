@@ -15,7 +15,7 @@ from sflab.backends.mockconfig import mock_config
 from sflab.backends.statemachine import StateMachine
 from sflab.backends.statetest import StateTest
 from sflab.costs.estimate import month
-from sflab.workshop.check import Part, exercise, near, no, outcome, part, tried, yes
+from sflab.workshop.check import Calls, Part, exercise, near, no, outcome, part, tried, yes
 from sflab.workshop.patterns import patterns
 
 if TYPE_CHECKING:
@@ -342,13 +342,65 @@ def _first(answer: float) -> Iterator[Part]:
 )
 def _mended(machine: StateMachine) -> Iterator[Part]:
     found = [each for each in machine.validate() if each.severity == "WARNING"]
-    yield part(not found, "Validation finds nothing.", f"Validation finds: {'; '.join(map(str, found))}")
+    said = "; ".join(f"{each.location}: {each.message}" for each in found)  # without the place of a file
+    yield part(not found, "Validation finds nothing.", f"Validation finds: {said}")
     for reservation in ("R-1", "R-2"):
         run, calls = tried(machine, {"orderId": "42"}, Reserve={"id": reservation}, Charge={"receipt": "C-1"})
         if run.output != {"confirmed": reservation} or not calls["Charge"]:
             yield no(f"It should confirm {reservation} after Charge; it ended {outcome(run)}.")
             return
     yield yes("It confirms what was reserved.")
+
+
+@exercise(
+    "12.3",
+    wants="machine",
+    task="Mend data/machines/order-fulfilment.asl.json: a booking that the carrier refuses as the incident shows is "
+    "tried again; what fails for good is refunded and released, and the execution says what began it.",
+    hint="Two fields of ShipParcels: ErrorEquals in BookCarrier's Retry takes the name as the history has it, and a "
+    "Catch with ResultPath keeps the order beside the error.",
+)
+def _order(machine: StateMachine) -> Iterator[Part]:
+    def night(refusals: int, error: str) -> tuple[Execution, Calls]:
+        left, calls = [error] * refusals, Calls()
+
+        def book(_: Any) -> Any:
+            if left:
+                raise StatesError(left.pop(), "not now")
+            return {"consignment": "PT1"}
+
+        works: dict[str, Any] = {
+            "stock-reserve": {"reservationId": "res-7"},
+            "payments-charge": {"chargeId": "ch-7", "amount": 12.5},
+            "shipping-book-carrier": book,
+            "shipping-print-label": {"label": "1.pdf"},
+            "mail-send-confirmation": {"sent": True},
+            "payments-refund": {"refunded": True},
+            "stock-release": {"released": True},
+        }
+        basket = {"customer": {"cardToken": "tok", "address": {}}, "amount": 12.5, "parcels": [{"parcel": "P-1"}]}
+        item = {"orderId": {"S": "7"}, "status": {"S": "OPEN"}, "basket": {"S": json.dumps(basket)}}
+        functions = {name: calls.function(name, work) for name, work in works.items()}
+        local = Local(functions, {"dynamodb:getItem": mock({"Item": item})})
+        return local.start_execution(machine.as_standard(), {"orderId": "7"}), calls
+
+    run, calls = night(2, "RateLimitExceeded")
+    tries = len(calls["shipping-book-carrier"])
+    yield part(
+        run.status == "SUCCEEDED" and tries == 3 and calls["mail-send-confirmation"],
+        "A carrier that is busy twice is asked three times, and the order is confirmed.",
+        f"Where the carrier is busy twice, it is asked {tries} time(s) and the order ended {outcome(run)}.",
+    )
+    run, calls = night(99, "ParcelTooHeavy")
+    refunded = calls["payments-refund"] == [{"chargeId": "ch-7", "amount": 12.5}]
+    yield part(refunded, "What cannot be shipped is refunded.", "What cannot be shipped is not refunded as charged.")
+    released = calls["stock-release"] == [{"reservationId": "res-7"}]
+    yield part(released, "Its stock is released.", "Its stock is not released.")
+    yield part(
+        (run.status, run.error) == ("FAILED", "ParcelTooHeavy"),
+        "The execution fails with what began it.",
+        f"It should fail with ParcelTooHeavy; it ended {outcome(run)}.",
+    )
 
 
 # ── 13 going to AWS ──────────────────────────────────────────────────────────────────────────────────────────────────

@@ -2,6 +2,7 @@
 
 import json
 import re
+from pathlib import Path
 
 import pytest
 
@@ -128,6 +129,17 @@ def mocked(last="2", *, case="BusyTwice"):
     }  # fmt: skip
 
 
+def fulfilment(retried=None, *, path=None):
+    definition = json.loads(FULFILMENT.read_text("utf-8"))
+    ship = definition["States"]["ShipParcels"]
+    if retried:
+        ship["ItemProcessor"]["States"]["BookCarrier"]["Retry"][0]["ErrorEquals"] = [retried]
+    if path:
+        ship["Catch"][0]["ResultPath"] = path
+    return definition
+
+
+FULFILMENT = Path(__file__).parents[2] / "data/machines/order-fulfilment.asl.json"
 X3 = sf.patterns["X3"]
 C3 = sf.patterns["C3"]
 PRICES = {price.item: float(price.usd) for price in load()}
@@ -192,6 +204,7 @@ RIGHT = {
     "11.2": [mocked()],
     "12.1": [lambda: next(e["id"] for e in X3.alternative.run().history if e["type"] == "EvaluationFailed")],
     "12.2": [lambda: X3.machine],
+    "12.3": [lambda: fulfilment("RateLimitExceeded", path="$.failure")],
     "13.1": [TOKENS],
     "13.2": [lambda: t1_month(free_tier=True)],
 }  # fmt: skip
@@ -263,6 +276,11 @@ WRONG = [
     ("12.1", 3, "not the first"),
     ("12.2", lambda: X3.alternative.machine, "Validation finds"),
     ("12.2", one({"Type": "Pass", "Output": {"confirmed": "R-1"}}), "It should confirm R-1"),
+    ("12.3", fulfilment, "(?s)it is asked 1 time.*not refunded as charged.*not released.*States.Runtime"),
+    ("12.3", lambda: fulfilment("RateLimitExceeded"), "not refunded as charged"),
+    ("12.3", lambda: fulfilment("RateLimitExceeded", path="$.payment"), "not refunded as charged"),
+    ("12.3", lambda: fulfilment(path="$.failure"), "busy twice, it is asked 1 time"),
+    ("12.3", one({"Type": "Pass"}), "the order ended SUCCEEDED"),
     ("13.1", json.dumps(chain("Charge")), r"no \${Token}"),
     ("13.1", json.dumps(chain("arn:aws:lambda:us-east-1:123456789012:function:${F}")), "123456789012 is named"),
     ("13.1", json.dumps({"StartAt": "${A}", "States": {}}), "Filled in, it has errors"),
