@@ -135,7 +135,8 @@ def standard_express(
     if not counts or counts[0] < 1:
         raise ValueError("transitions are numbers of states entered, 1 or more")
     always = next((each for each in range(1, 10_000) if until(each) >= _EXPRESS_SECONDS), None)
-    said = f"With {counts[0]} state{'s' if counts[0] > 1 else ''} entered, Express is cheaper up to {span(until(counts[0]) * 1000)}"
+    fewest = f"{counts[0]} state{'s' if counts[0] > 1 else ''}"
+    said = f"With {fewest} entered, Express is cheaper up to {span(until(counts[0]) * 1000)}"
     said += f"; each state more adds {span(step / second * 1000)}."
     if always is not None:
         said += f" From {always} states on it is cheaper for as long as an Express execution may take (5 minutes)."
