@@ -99,7 +99,7 @@ def _parser() -> argparse.ArgumentParser:
     serve = command(
         "serve",
         serve_command,
-        "serve the Step Functions API here, for the AWS CLI, SDKs and Terraform",
+        "serve the Step Functions API here, for the AWS CLI, SDKs and SAM",
         "  sflab serve order.asl.json --functions shop:functions\n"
         "  aws stepfunctions list-state-machines --endpoint-url http://127.0.0.1:8083",
     )

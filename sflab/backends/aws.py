@@ -150,12 +150,7 @@ class AWS:
         An execution comes with the definition that really ran. An Express execution is read from CloudWatch Logs, which
         takes long where there is much: *since* is when it began, or shortly before.
         """
-        parts = arn.split(":")
-        if len(parts) < 7 or parts[0] != "arn" or parts[2] != "states" or parts[5] not in _ATTACHED:
-            raise BackendError(
-                f"{arn!r} is nothing to attach to: give the ARN of an execution, a state machine or a Map Run, like "
-                "arn:aws:states:us-east-1:123456789012:execution:order:42"
-            )
+        parts = _parts(arn)
         if self.endpoint_url is None and parts[3] != self.region:
             raise BackendError(
                 f"{arn} is in {parts[3]}, and this client looks in {self.region}: sf.AWS(region={parts[3]!r})"
@@ -333,6 +328,17 @@ class AWS:
             more = {"nextToken": page["nextToken"]}
 
 
+def _parts(arn: str) -> list[str]:
+    """Return the parts of an ARN that can be attached to. Raises BackendError."""
+    parts = arn.split(":") if isinstance(arn, str) else []
+    if len(parts) < 7 or parts[0] != "arn" or parts[2] != "states" or parts[5] not in _ATTACHED:
+        raise BackendError(
+            f"{arn!r} is nothing to attach to: give the ARN of an execution, a state machine or a Map Run, like "
+            "arn:aws:states:us-east-1:123456789012:execution:order:42"
+        )
+    return parts
+
+
 def _unmasked(value: Any) -> Any:
     return value
 
@@ -389,6 +395,4 @@ def attach(
 
     The region is the ARN's own; the other arguments are those of `AWS` and `AWS.attach`. Raises BackendError.
     """
-    parts = arn.split(":")
-    where = region or (parts[3] if len(parts) > 3 and parts[3] else None)
-    return AWS(profile, where, endpoint_url=endpoint_url, mask=mask).attach(arn, since=since)
+    return AWS(profile, region or _parts(arn)[3], endpoint_url=endpoint_url, mask=mask).attach(arn, since=since)

@@ -1,4 +1,4 @@
-"""The local backend over HTTP: the AWS JSON 1.0 protocol on loopback, for the AWS CLI, SDKs and Terraform.
+"""The local backend over HTTP: the AWS JSON 1.0 protocol on loopback, for the AWS CLI, SDKs and SAM.
 
 Theory of operation. One thread accepts, one serves each connection, so that whoever is slow, hangs up or polls for an
 activity's task holds up nobody. A body is read only when its length is told and allowed. There are no credentials to
