@@ -192,20 +192,24 @@ class AWS:
             raise BackendError(
                 f"there is a state machine {name!r} in {self.region} already: give another name, or none"
             )
-        arn = self.create(there)
+        arn, made = self._named(unique), False  # where it will be, should the cell be stopped before AWS has answered
         try:
+            arn, made = self.create(there), True
             yield arn
         except BaseException as e:
-            try:
-                self._remove(arn, machine.type)
-            except BackendError as left:
-                e.add_note(str(left))
+            if made or not isinstance(e, Exception):  # what AWS refused to create is not there
+                try:
+                    self._remove(arn, machine.type)
+                except BackendError as left:
+                    e.add_note(str(left))
             raise
         self._remove(arn, machine.type)
 
     def _remove(self, arn: str, type_: str) -> None:
         """Stop what still runs of a state machine and delete it."""
         try:
+            if not arn or self._gone(arn):
+                return
             if type_ == "STANDARD":
                 for said in Listing(self, {"stateMachineArn": arn, "statusFilter": "RUNNING"}).said:
                     self.call("stop_execution", executionArn=said["executionArn"], cause="its machine is deleted")
@@ -215,6 +219,14 @@ class AWS:
                 f"{arn} could not be cleaned up: {e} Then delete it with `aws stepfunctions "
                 f"delete-state-machine --state-machine-arn {arn}`"
             ) from e
+
+    def _gone(self, arn: str) -> bool:
+        try:
+            return bool(self.call("describe_state_machine", stateMachineArn=arn).get("status") == "DELETING")
+        except BackendError as e:
+            if code(e.__cause__) == "StateMachineDoesNotExist":
+                return True
+            raise
 
     def __repr__(self) -> str:
         given = {"profile": self.profile, "region": self.region, "role_arn": self.role_arn}

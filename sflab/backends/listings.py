@@ -65,6 +65,11 @@ class AWSMapRun(MapRun):
         return self._known
 
     @property
+    def arn(self) -> str:
+        """The ARN of the Map Run."""
+        return str(self._known["mapRunArn"])
+
+    @property
     def record(self) -> Any:  # type: ignore[override]
         """What DescribeMapRun says, under the names the engine's own Map Runs have."""
         said, place = self.describe(), self._place

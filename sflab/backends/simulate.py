@@ -215,9 +215,12 @@ _PLACES = {
 
 
 def _family(executions: Sequence[LocalExecution]) -> Iterator[LocalExecution]:
-    for one in executions:
+    """Give out executions and all that they started; one may start the next a thousand times."""
+    left = deque(executions)
+    while left:
+        one = left.popleft()
+        left.extend(one.nested)
         yield one
-        yield from _family(one.nested)
 
 
 def simulate(
@@ -263,6 +266,7 @@ def simulate(
     if inputs is not None and not inputs:
         raise ValueError("inputs is empty: give the inputs that the executions take in turn")
     base = _backend(local, functions, tasks, faults, limits)
+    base.machines.setdefault(machine.name, machine)  # it may start itself, as when it is run
     seed = base.seed if seed is None else seed
     come = arrivals.times(n, random.Random(f"{seed}/arrivals")) if arrivals is not None else []
     bucket = limits.start.get(machine.type) if limits is not None else None

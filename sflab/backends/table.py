@@ -199,6 +199,11 @@ class Executions(list[E]):
         super().remove(execution)
         self._by_arn.pop(execution.arn, None)
 
+    def clear(self) -> None:
+        """Forget them all."""
+        super().clear()
+        self._by_arn.clear()
+
     def find(self, arn: str) -> E | None:
         """Return the execution with this ARN, the latest where several have it (redrives of one history); else None."""
         return self._by_arn.get(arn)

@@ -100,13 +100,10 @@ class BreakEven:
         }
 
     def _ipython_display_(self) -> None:
-        """Show the picture and the words as two outputs: GitHub keeps no picture that stands inside HTML."""
-        from IPython.display import display
+        """Show table and picture as two outputs."""
+        from sflab.costs.pictures import display_apart
 
-        bundle = self._repr_mimebundle_()
-        picture = {"image/svg+xml": bundle.pop("image/svg+xml"), "text/plain": f"<picture: {self.title}>"}
-        display(picture, raw=True)  # type: ignore[no-untyped-call]
-        display(bundle, raw=True)  # type: ignore[no-untyped-call]
+        display_apart(self._repr_mimebundle_(), f": {self.title}", picture_first=True)
 
 
 def standard_express(

@@ -261,13 +261,10 @@ class Comparison:
         }
 
     def _ipython_display_(self) -> None:
-        """Show the table and the picture as two outputs: of one bundle, a front end would show the table alone."""
-        from IPython.display import display
+        """Show table and picture as two outputs."""
+        from sflab.costs.pictures import display_apart
 
-        bundle = self._repr_mimebundle_()
-        picture = {"image/svg+xml": bundle.pop("image/svg+xml"), "text/plain": f"<picture of {self._headline()}>"}
-        display(bundle, raw=True)  # type: ignore[no-untyped-call]
-        display(picture, raw=True)  # type: ignore[no-untyped-call]
+        display_apart(self._repr_mimebundle_(), f" of {self._headline()}")
 
 
 def compare(

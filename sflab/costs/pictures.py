@@ -40,6 +40,22 @@ _LINES = ("solid", (0, (5, 1.5)), (0, (1.5, 1.5)))
 INK, FAINT, RULE = "#1f2328", "#656d76", "#d0d7de"
 
 
+def display_apart(bundle: Mapping[str, str], words: str, *, picture_first: bool = False) -> None:
+    """Show a cell's value as two outputs, the table and the picture, which *words* tell of.
+
+    Of one bundle a front end shows the table alone, and GitHub keeps no picture that stands inside HTML.
+    """
+    from IPython.display import display
+
+    table = {kind: said for kind, said in bundle.items() if kind != "image/svg+xml"}
+    parts = [table]
+    if "image/svg+xml" in bundle:
+        picture = {"image/svg+xml": bundle["image/svg+xml"], "text/plain": f"<picture{words}>"}
+        parts.insert(0 if picture_first else 1, picture)
+    for part in parts:
+        display(part, raw=True)  # type: ignore[no-untyped-call]
+
+
 @contextmanager
 def style() -> Iterator[None]:
     """Matplotlib as it is out of the box, whatever the reader has set, and with bytes that depend on the data only."""

@@ -257,15 +257,10 @@ class Simulation:
         return {**out, "image/svg+xml": self.svg()} if self.durations else out
 
     def _ipython_display_(self) -> None:
-        """Show the table and the picture as two outputs: of one bundle, a front end would show the table alone."""
-        from IPython.display import display
+        """Show table and picture as two outputs."""
+        from sflab.costs.pictures import display_apart
 
-        bundle = self._repr_mimebundle_()
-        picture = bundle.pop("image/svg+xml", None)
-        display(bundle, raw=True)  # type: ignore[no-untyped-call]
-        if picture is not None:
-            shown = {"image/svg+xml": picture, "text/plain": f"<picture of {self._headline()}>"}
-            display(shown, raw=True)  # type: ignore[no-untyped-call]
+        display_apart(self._repr_mimebundle_(), f" of {self._headline()}")
 
     # ── kept ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -160,13 +160,10 @@ class Sweep:
         }
 
     def _ipython_display_(self) -> None:
-        """Show the table and the picture as two outputs: GitHub keeps no picture that stands inside HTML."""
-        from IPython.display import display
+        """Show table and picture as two outputs."""
+        from sflab.costs.pictures import display_apart
 
-        bundle = self._repr_mimebundle_()
-        picture = {"image/svg+xml": bundle.pop("image/svg+xml"), "text/plain": f"<picture of {self._headline()}>"}
-        display(bundle, raw=True)  # type: ignore[no-untyped-call]
-        display(picture, raw=True)  # type: ignore[no-untyped-call]
+        display_apart(self._repr_mimebundle_(), f" of {self._headline()}")
 
 
 def sweep(run: Callable[..., Simulation], **parameters: Sequence[Any]) -> Sweep:

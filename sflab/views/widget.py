@@ -94,14 +94,14 @@ class Live:
 
     def refresh(self) -> None:
         """Tell how far the Map Runs are: their children go on while the history stands still."""
-        children = self._writer.children(self._progress, self._map_runs())
+        children = self._writer.children(self._progress, self._runs())
         if children != self.state["children"]:
             before, self.state = self.state, {**self.state, "children": children}
             self.send({"type": "patch", **wire.patch(before, self.state)})
 
     def _written(self, *, running: bool) -> dict[str, Any]:
         state = self._writer.state(self._progress, title=self._title, running=running)
-        return {**state, "children": self._writer.children(self._progress, self._map_runs())}
+        return {**state, "children": self._writer.children(self._progress, self._runs())}
 
     def _update(self, *, running: bool, status: str | None = None) -> None:
         """Work the state out anew and send the browser what has changed in it."""
@@ -132,6 +132,13 @@ class Live:
                 run = self._writer.child(self._progress, self._progress.visits[child[0]], execution)
                 self.send({"type": "child", "child": child, "run": run})
 
+    def _runs(self) -> list[Any]:
+        """Return the Map Runs; none where a backend may not tell of them: the graph is worth showing without."""
+        try:
+            return list(self._map_runs())
+        except SflabError:
+            return []
+
     def _child(self, child: Any) -> Any:
         """Return the child execution named by [visit, index]; None where there is no such."""
         if not (isinstance(child, list) and len(child) == 2 and all(isinstance(n, int) and n >= 0 for n in child)):
@@ -142,9 +149,12 @@ class Live:
         started = {
             history.details(self._progress.by_id[i]).get("mapRunArn") for i in self._progress.visits[visit].events
         }
-        for run in self._map_runs():
-            if run.arn in started and index < len(run.executions):
-                return run.executions[index]
+        for run in self._runs():
+            if run.arn in started:
+                try:
+                    return run.executions[index] if index < len(run.executions) else None
+                except SflabError:
+                    return None
         return None
 
     def _seen(self, child: Any) -> tuple[Definition, progress.Progress] | None:

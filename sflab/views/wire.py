@@ -140,7 +140,10 @@ class Writer:
             visit = started.get(run.arn)
             if visit is None or visit.pointer is None:
                 continue
-            executions = run.executions[:CHILDREN]
+            try:
+                counts, executions = dict(run.execution_counts), run.executions[:CHILDREN]
+            except SflabError:  # AWS does not list Express ones, nor any to those who lack the permission
+                continue
             words = [child.status for child in executions]
             sent: dict[int, Any] = {}
             room = SAMPLE
@@ -154,7 +157,7 @@ class Writer:
                     sent[index] = known
                     room -= len(known["steps"]) + 1
             letters = "".join(STATUSES.get(word, "R") for word in words)
-            out[visit.index] = {"counts": dict(run.execution_counts), "statuses": letters, "sent": sent}
+            out[visit.index] = {"counts": counts, "statuses": letters, "sent": sent}
         return out
 
     def child(self, seen: Progress, visit: Visit, execution: Any) -> dict[str, Any]:

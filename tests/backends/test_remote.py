@@ -186,6 +186,22 @@ def test_map_runs_and_their_child_executions(aws, server):
     assert run.cost().usd == here.cost().usd
 
 
+@pytest.mark.parametrize("forbidden", ["list_map_runs", "list_executions", "describe_map_run"])
+def test_the_graph_shows_without_what_one_may_not_list(aws, forbidden, monkeypatch):
+    run = done(aws.start_execution(sf.StateMachine.load(SCORE, name="scores"), [1, 2]))
+    call = aws.call
+
+    def refusing(operation, **given):
+        if operation == forbidden:
+            raise sf.BackendError(f"{operation}: not authorized.")
+        return call(operation, **given)
+
+    monkeypatch.setattr(aws, "call", refusing)
+    assert run.show().drawing
+    with pytest.raises(sf.BackendError, match="not authorized"):
+        run.cost()
+
+
 @pytest.mark.parametrize(
     ("arn", "words"),
     [
@@ -231,6 +247,25 @@ def test_deployed_cleans_up_when_the_cell_fails_or_is_interrupted(aws):
         with pytest.raises(broken), aws.deployed(sf.StateMachine.load(SLOW, name="slow")):
             raise broken
     assert names(aws) == []
+
+
+def test_deployed_cleans_up_when_it_is_stopped_before_aws_has_answered(aws, monkeypatch):
+    call = aws.call
+
+    def stopped(operation, **given):
+        said = call(operation, **given)
+        if operation == "create_state_machine":
+            raise KeyboardInterrupt
+        return said
+
+    monkeypatch.setattr(aws, "call", stopped)
+    with pytest.raises(KeyboardInterrupt), aws.deployed(sf.StateMachine.load(SLOW, name="slow")):
+        pass
+    assert names(aws) == []
+    refused = sf.StateMachine.load({"StartAt": "none", "States": {"A": {"Type": "Succeed"}}}, name="refused")
+    with pytest.raises(sf.BackendError, match="InvalidDefinition") as caught, aws.deployed(refused):
+        pass
+    assert not hasattr(caught.value, "__notes__")
 
 
 def test_what_could_not_be_cleaned_up_is_told_with_the_first_error(aws, server):

@@ -500,6 +500,13 @@ def test_an_interrupt_stops_processes_too(monkeypatch):
     assert [row.number for row in part.rows] == list(range(part.n))
 
 
+def test_a_long_chain_of_executions_is_billed_whole():
+    functions = {"ReadPage": lambda event: {"cursor": event["cursor"] + 1 if event["cursor"] < 4999 else None}}
+    made = sf.simulate(sf.patterns["S8"].machine, {"cursor": 0}, n=1, functions=functions, cores=1)
+    assert made.statuses == {"SUCCEEDED": 1}
+    assert made.transitions > 1250
+
+
 def test_the_collector_is_left_as_it_was():
     assert gc.isenabled()
     sf.simulate(chain("A"), n=3, functions={"A": sf.mock({})})

@@ -210,3 +210,12 @@ def test_hundreds_of_histories_take_about_a_second() -> None:
     start = time.perf_counter()
     assert len(sf.table(local.executions)) == 300 * 7
     assert time.perf_counter() - start < 8  # a guard against quadratic work: it takes well under a second alone
+
+
+def test_executions_that_were_forgotten_are_not_found() -> None:
+    local = sf.Local()
+    machine = sf.StateMachine.load({"StartAt": "P", "States": {"P": {"Type": "Pass", "End": True}}})
+    run = local.start_execution(machine, name="one")
+    assert local.executions.find(run.arn) is run
+    local.executions.clear()
+    assert local.executions.find(run.arn) is None
